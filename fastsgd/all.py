@@ -1,0 +1,9 @@
+"Everything that the notebooks build, under one name: `from fastsgd.all import *`"
+from fastsgd.data import *
+from fastsgd.baseline import *
+from fastsgd.linear import *
+from fastsgd.losses import *
+from fastsgd.dataloader import *
+from fastsgd.training import *
+from fastsgd.models import *
+from fastsgd.interpret import *
