@@ -25,7 +25,7 @@ def cli(tmp_path, monkeypatch, capsys):
 def test_help_tells_every_option(cli):
     status, out, err = cli('--help')
     assert status == 0
-    for option in 'source labels model epochs lr batch_size seed device out'.split(): assert f'--{option}' in out
+    for option in 'source labels model epochs lr batch_size seed device out'.split(): assert f'--{option}' in out.replace('batch-size', 'batch_size')
     assert 'Learning rate' in out and '(default: 0.1)' in out
 
 def test_trains_and_leaves_three_files(cli, tmp_path):
@@ -60,6 +60,7 @@ def test_a_second_run_gets_its_own_folder(cli, tmp_path):
     (['--lr', '-1'],                'lr must be a number above 0'),
     (['--lr', 'nan'],               'lr must be a number above 0'),
     (['--batch_size', '0'],         'batch_size must be at least 1'),
+    (['--batch-size=-1'],           'batch_size must be at least 1'),
     (['--labels', '3'],             'two or more'),
     (['--labels', '3,3'],           'each once'),
     (['--labels', '3,x'],           "no label 'x'"),
