@@ -23,7 +23,7 @@ def rmse_distance(
     "Root of the mean squared difference of pixels (RMSE)"
     return ((a - b)**2).mean((-1, -2)).sqrt()
 
-# %% ../nbs/01_pixel_similarity.ipynb #b1dba7f6
+# %% ../nbs/01_pixel_similarity.ipynb #dada3613
 class PixelSimilarity:
     "Baseline classifier: the label whose mean training image is nearest"
     def __init__(self,
@@ -65,5 +65,6 @@ class PixelSimilarity:
         x:torch.Tensor, # Images `[n, h, w]`
         y:torch.Tensor, # True labels, int64 `[n]`
     )->float: # Between 0 and 1
-        "Share of the images that are predicted right"
+        "Share of the images that are predicted right; raises `ValueError` where shapes do not fit"
+        if y.shape != x.shape[:1]: raise ValueError(f'expected a label for each image, got {list(y.shape)} for {list(x.shape)}')
         return (self.predict(x) == y).float().mean().item()

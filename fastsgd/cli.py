@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['plot_report', 'fastsgd_train', 'main']
 
-# %% ../nbs/21_cli.ipynb #af5677a9
-import csv, json, math, os, re, sys, tempfile
+# %% ../nbs/21_cli.ipynb #24efcf27
+import csv, json, math, os, re, sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 from . import __version__
 from .data import atomic_write, get_digits, progress
-from .baseline import PixelSimilarity
+from .baseline import PixelSimilarity, rmse_distance
 from .linear import show_weights
 from .losses import accuracy, batch_accuracy, cross_entropy, mnist_loss
 from .dataloader import DataLoader, DataLoaders
@@ -24,84 +25,91 @@ from .training import SGD, Epoch, train_model
 from .models import simple_net
 from .interpret import confusion_matrix, plot_confusion_matrix, plot_top_losses, probabilities
 
-# %% ../nbs/21_cli.ipynb #2e78e0bf
+# %% ../nbs/21_cli.ipynb #042df887
 def _labels(text):
-    "`'3,7'` as `(3, 7)`, `'all'` as `None`"
+    "`'3,7'` as `('3', '7')`, `'all'` as `None`"
     if text == 'all': return None
-    labels = tuple(int(o) if o.isascii() and o.isdigit() else o for o in (p.strip() for p in text.split(',')) if o)
+    labels = tuple(p.strip() for p in text.split(',') if p.strip())
     if len(labels) < 2: raise ValueError(f"labels must be two or more, such as 3,7, or 'all', not {text!r}")
     return labels
 
 def _device(name):
     "The device of that name, or the best there is"
     if name is None: return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    try: return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as e: raise ValueError(f'device {name!r} cannot be used here: {str(e).splitlines()[0]}') from None
+    try: return torch.Generator(name).device
+    except (RuntimeError, AssertionError, ImportError) as e: raise ValueError(f'device {name!r} cannot be used here: {str(e).splitlines()[0]}') from None
 
-def _check(model, epochs, lr, batch_size):
+def _check(model, epochs, lr, batch_size, seed):
     if model not in _models: raise ValueError(f"unknown model {model!r}: expected {' or '.join(_models)}")
     if epochs < 1: raise ValueError(f'epochs must be at least 1, not {epochs}')
     if not (math.isfinite(lr) and lr > 0): raise ValueError(f'lr must be a number above 0, not {lr}')
     if batch_size < 1: raise ValueError(f'batch_size must be at least 1, not {batch_size}')
+    if not 0 <= seed < 2**63: raise ValueError(f'seed must be from 0 to 2**63 - 1, not {seed}')
 
 _models = {'linear': lambda n_out: nn.Linear(784, n_out), 'simple_net': lambda n_out: simple_net(784, 30, n_out)}
 
-# %% ../nbs/21_cli.ipynb #7c5afeaf
+# %% ../nbs/21_cli.ipynb #0974c9bb
+@contextmanager
 def _out_folder(out):
-    "An empty folder that can be written to, made if need be: `out`, or the first free one of fastsgd_run, fastsgd_run_2, ..."
+    "Gives an empty folder that can be written to, made if need be: `out`, or the first free one of fastsgd_run, fastsgd_run_2, ..."
     if out is None:
         n = 1
         while (path := Path('fastsgd_run' if n == 1 else f'fastsgd_run_{n}')).exists(): n += 1
     else: path = Path(out).expanduser()
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise FileExistsError(f'{path} exists already and is not an empty folder; name another with --out')
+    made = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path): pass
+        (path/'.running').touch(exist_ok=False) # a second run into this folder finds it and refuses
     except OSError as e: raise type(e)(f'cannot write to {path}: {e.strerror}') from None
-    return path
+    try: yield path
+    finally:
+        (path/'.running').unlink()
+        if made and not any(path.iterdir()): path.rmdir() # nothing to keep
 
-# %% ../nbs/21_cli.ipynb #fbcf663d
+# %% ../nbs/21_cli.ipynb #d975016e
 def plot_report(
     history, # A list of `Epoch`
     model:nn.Module, # The trained model, on any device
     digits, # The `Digits` it was trained on
     probs:torch.Tensor, # Its probabilities for the validation images `[n, labels]`
-    baseline:float, # Validation accuracy of pixel similarity
+    baseline:float, # Validation accuracy of pixel similarity, by RMSE
 ): # A matplotlib figure
     "Loss and accuracy curves, confusion matrix, learned weights and the most mistaken images, in one figure"
     from matplotlib.figure import Figure
+    source, labels = str(digits.source).replace('$', r'\$'), [str(o).replace('$', r'\$') for o in digits.labels] # matplotlib reads $ as mathematics
     fig = Figure(figsize=(13, 9), layout='constrained')
     top, bottom = fig.subfigures(2, 1, height_ratios=(1, 1.1))
     loss, acc, conf = top.subplots(1, 3)
     epochs = [h.epoch + 1 for h in history]
     loss.plot(epochs, [h.train_loss for h in history], label='training'); loss.plot(epochs, [h.valid_loss for h in history], label='validation')
     loss.set(title='Loss', xlabel='epochs of training', ylabel='loss'); loss.legend()
-    acc.plot(epochs, [h.metric for h in history], label='trained'); acc.axhline(baseline, color='grey', ls='--', label='pixel similarity')
+    acc.plot(epochs, [h.metric for h in history], label='trained'); acc.axhline(baseline, color='grey', ls='--', label='pixel similarity (RMSE)')
     acc.set(title='Validation accuracy', xlabel='epochs of training', ylabel='share right'); acc.legend()
     for ax in (loss, acc): ax.locator_params(axis='x', integer=True)
-    plot_confusion_matrix(confusion_matrix(probs, digits.valid.y), digits.labels, ax=conf, title='Confusion matrix (validation)')
+    plot_confusion_matrix(confusion_matrix(probs, digits.valid.y), labels, ax=conf, title='Confusion matrix (validation)')
     left, right = bottom.subfigures(1, 2)
     maps = next(model.parameters()).detach().cpu() # of the first layer: [maps, 784]
     ncols = 6 if len(maps) > 10 else min(5, len(maps))
-    named = isinstance(model, nn.Linear) and len(maps) == len(digits.labels)
+    named = isinstance(model, nn.Linear) and len(maps) == len(labels)
     axs = left.subplots(-(-len(maps)//ncols), ncols, squeeze=False).flatten()
     for ax in axs: ax.set_axis_off()
-    for i, (ax, m) in enumerate(zip(axs, maps)): show_weights(m, ax=ax, colorbar=len(maps) == 1, title=str(digits.labels[i]) if named else '').set_axis_on()
-    what = f'for {digits.labels[0]}, red against' if len(maps) == 1 else 'for the label, red against' if named else 'for each hidden unit'
+    for i, (ax, m) in enumerate(zip(axs, maps)): show_weights(m, ax=ax, colorbar=len(maps) == 1, title=labels[i] if named else '').set_axis_on()
+    what = f'for {labels[0]}, red against' if len(maps) == 1 else 'for the label, red against' if named else 'for each hidden unit'
     left.suptitle(f'Learned weights (blue {what})' if len(maps) == 1 or named else f'Learned weights, a map {what}')
-    plot_top_losses(digits.valid.x, probs, digits.valid.y, digits.labels, right.subplots(3, 4).flat)
+    plot_top_losses(digits.valid.x, probs, digits.valid.y, labels, right.subplots(3, 4))
     right.suptitle('The largest losses')
-    fig.suptitle(f'{history[-1].metric:.2%} right after {len(history)} epochs, pixel similarity {baseline:.2%} ({digits.source})')
+    fig.suptitle(f'{history[-1].metric:.2%} right after {len(history)} epochs, pixel similarity {baseline:.2%} ({source})')
     return fig
 
-# %% ../nbs/21_cli.ipynb #f47a4194
+# %% ../nbs/21_cli.ipynb #f723e5a3
 def _save(out, model, name, history, digits, baseline, settings, fig):
     "Write weights, table and report into the folder `out`"
     shape = {'name': name, 'n_in': 784, 'n_out': list(model.parameters())[-1].numel()}
     if name == 'simple_net': shape['n_hidden'] = model[0].out_features
-    facts = {'format': 'fastsgd', 'architecture': json.dumps(shape), 'labels': json.dumps(digits.labels), 'source': digits.source,
-             'accuracy': str(history[-1].metric), 'baseline': str(baseline), 'settings': json.dumps(settings),
+    facts = {'format': 'fastsgd', 'architecture': json.dumps(shape), 'labels': json.dumps(digits.labels), 'source': os.fsencode(digits.source).decode(errors='replace'),
+             'accuracy': str(history[-1].metric), 'baseline_rmse': str(baseline), 'settings': json.dumps(settings),
              'fastsgd': __version__, 'torch': torch.__version__}
     with atomic_write(out/'model.safetensors') as tmp: save_file({k: v.cpu().contiguous() for k, v in model.state_dict().items()}, tmp, metadata=facts)
     with atomic_write(out/'history.csv') as tmp, open(tmp, 'w', newline='', encoding='utf-8') as f:
@@ -110,12 +118,12 @@ def _save(out, model, name, history, digits, baseline, settings, fig):
         rows.writerows(history)
     with atomic_write(out/'report.png') as tmp: fig.savefig(tmp, dpi=100, format='png')
 
-# %% ../nbs/21_cli.ipynb #7600cd88
+# %% ../nbs/21_cli.ipynb #6d4030e9
 def _train(digits, model, epochs, lr, batch_size, seed, device, out):
     "Baseline, training, report and files"
     print(f'{digits}\n{device.type}, {model}, {epochs} epochs, lr {lr}, batch size {batch_size}, seed {seed}')
-    baseline = PixelSimilarity().fit(*digits.train).accuracy(*digits.valid)
-    print(f'Baseline (pixel similarity): accuracy {baseline:.4f}\n')
+    baseline = PixelSimilarity(rmse_distance).fit(*digits.train).accuracy(*digits.valid)
+    print(f'Baseline (pixel similarity, RMSE): accuracy {baseline:.4f}\n')
     two = len(digits.labels) == 2 # one score for two labels, as in the chapter; else one for each
     target = (lambda y: (y == 0).float()[:, None]) if two else (lambda y: y)
     loss_func, metric = (mnist_loss, batch_accuracy) if two else (cross_entropy, accuracy)
@@ -142,17 +150,13 @@ def fastsgd_train(
     device:str=None, # Where to compute, such as cpu or cuda (default: a GPU if there is one)
     out:str=None, # New folder for the results (default: fastsgd_run, or fastsgd_run_2, ...)
 ):
-    "Train a digit classifier by stochastic gradient descent, and save its weights, a table of its epochs and a report"
-    _check(model, epochs, lr, batch_size)
+    "Train a digit classifier by stochastic gradient descent, and save its weights, a table of its epochs and a report (errors are `ValueError`, `TypeError`, `OSError` or, for a loss that is not finite, `FloatingPointError`)"
+    _check(model, epochs, lr, batch_size, seed)
     labels, device = _labels(labels), _device(device)
     digits = get_digits(labels, source)
     k, n = len(digits.labels), len(digits.valid.y)
     if k < 2 or not n: raise ValueError(f'{digits.source} has {k} labels and {n} validation images; at least two labels and one image are needed')
-    out = _out_folder(out)
-    try: _train(digits, model, epochs, lr, batch_size, seed, device, out)
-    except BaseException:
-        if not any(out.iterdir()): out.rmdir() # nothing to keep
-        raise
+    with _out_folder(out) as out: _train(digits, model, epochs, lr, batch_size, seed, device, out)
 
 # %% ../nbs/21_cli.ipynb #4401e42d
 def _command(func):

@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-# %% ../nbs/00_data.ipynb #1392c3e1
+# %% ../nbs/00_data.ipynb #95191114
 def _array(im):
     "`im` as an array that matplotlib can draw: `[h, w]`, or `[h, w, 3]` with the colours last"
     if isinstance(im, torch.Tensor) and im.is_floating_point(): im = im.float() # NumPy knows no bfloat16
@@ -29,12 +29,12 @@ def _array(im):
     if a.ndim == 3 and isinstance(im, torch.Tensor): a = np.moveaxis(a, 0, -1) # PyTorch has the colours first
     if a.ndim == 3 and a.shape[2] == 1: a = a[..., 0]
     if 0 in shape or not (a.ndim == 2 or a.ndim == 3 and a.shape[2] in (3, 4)):
-        raise ValueError(f'a picture has the shape [height, width] or [3, height, width], not {shape}')
+        raise ValueError(f'a picture is [height, width], a tensor [3, height, width] or an array [height, width, 3], not {shape}')
     if a.dtype.kind not in 'biuf': raise ValueError(f'a picture holds real numbers, not {a.dtype}')
     return a
 
 def show_image(
-    im, # Tensor, array or PIL image, `[h, w]`, `[1, h, w]` or `[3, h, w]`
+    im, # PIL image, tensor `[h, w]`, `[1, h, w]` or `[3, h, w]`, or array `[h, w]`, `[h, w, 1]` or `[h, w, 3]`
     ax=None, # Matplotlib axes to draw on; a new figure if `None`
     figsize:tuple=(1.5, 1.5), # Width and height of a new figure, in inches
     title=None, # Text above the picture
@@ -51,7 +51,7 @@ def show_image(
     if title is not None: ax.set_title(title)
     return ax
 
-# %% ../nbs/00_data.ipynb #4743170b
+# %% ../nbs/00_data.ipynb #4e0cdf81
 def show_images(
     ims, # Images, each as `show_image` takes it: a tensor `[n, h, w]`, or a list
     nrows:int=1, # Rows of the grid
@@ -66,7 +66,7 @@ def show_images(
     import matplotlib.pyplot as plt
     ims = list(ims)
     if not ims: raise ValueError('no images to show')
-    if ncols is None: ncols = -(-len(ims)//nrows)
+    if ncols is None: ncols = -(-len(ims)//nrows) # rounded up
     if len(ims) > nrows*ncols: raise ValueError(f'{len(ims)} images do not fit in {nrows} rows of {ncols}')
     if titles is not None and len(titles) < len(ims): raise ValueError(f'{len(titles)} titles for {len(ims)} images')
     fig, axs = plt.subplots(nrows, ncols, figsize=(ncols*imsize, nrows*imsize*(1 if titles is None else 1.25)),
@@ -90,7 +90,7 @@ def fastai_data_folder()->Path: # May not exist yet
     except (configparser.Error, UnicodeDecodeError): pass
     return home/config.get('DEFAULT', 'data', fallback='data')
 
-# %% ../nbs/00_data.ipynb #749a6625
+# %% ../nbs/00_data.ipynb #765896ba
 class Split(NamedTuple):
     "Images and their labels: unpacks as `x, y`"
     x: torch.Tensor # Images, float32 `[n, 28, 28]`, 0 (paper) to 1 (ink)
@@ -108,7 +108,7 @@ class Digits:
     ):
         self.train, self.valid, self.labels, self.source = Split(*train), Split(*valid), tuple(labels), source
         for name, (x, y) in (('train', self.train), ('valid', self.valid)):
-            if x.shape != (len(y), 28, 28) or x.dtype != torch.float32 or y.dtype != torch.int64:
+            if y.ndim != 1 or x.shape != (len(y), 28, 28) or x.dtype != torch.float32 or y.dtype != torch.int64:
                 raise ValueError(f'{name}: expected x as float32 [n, 28, 28] and y as int64 [n], '
                                  f'got {x.dtype} {list(x.shape)} and {y.dtype} {list(y.shape)}')
             if len(y) and not 0 <= int(y.min()) <= int(y.max()) < len(self.labels):
@@ -132,7 +132,7 @@ class Digits:
         axs[0, 0].figure.suptitle(f'The first training images of each label ({self.source})')
         return axs
 
-# %% ../nbs/00_data.ipynb #bfffc987
+# %% ../nbs/00_data.ipynb #7d22a10a
 _formats = ('PNG', 'JPEG', 'BMP', 'GIF', 'TIFF', 'WEBP')
 _suffixes = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.tif', '.tiff', '.webp')
 _max_pixels = 4096*4096
@@ -149,9 +149,9 @@ def to_grey(
     if img.has_transparency_data:
         img = img.convert('RGBA')
         img = Image.alpha_composite(Image.new('RGBA', img.size, 'white'), img)
-    return img.convert('RGB').convert('L') if img.mode not in ('1', 'L') else img.convert('L')
+    return img.convert('L') if img.mode in ('1', 'L') else img.convert('RGB').convert('L')
 
-# %% ../nbs/00_data.ipynb #9ada3d69
+# %% ../nbs/00_data.ipynb #fbd43ad1
 def _fit(img):
     "Grey `img` scaled to fit 28 × 28 with its proportions kept, in the middle of zeros"
     return img if img.size == (28, 28) else ImageOps.pad(img, (28, 28), Image.Resampling.BILINEAR, color=0)
@@ -171,7 +171,8 @@ def read_digit(
                 notes = [img.mode] if img.mode not in ('1', 'L') else ['transparent'] if img.has_transparency_data else []
                 if getattr(img, 'n_frames', 1) > 1: notes.append(f'first of {img.n_frames} frames')
                 if img.size != (28, 28): notes.append(f'{img.width}×{img.height}')
-                return np.asarray(_fit(to_grey(ImageOps.exif_transpose(img)))), ', '.join(notes)
+                ImageOps.exif_transpose(img, in_place=True)
+                return np.asarray(_fit(to_grey(img))), ', '.join(notes)
     except FileNotFoundError: raise FileNotFoundError(f'no such image: {path}') from None
     except MemoryError: raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -184,22 +185,23 @@ def _reason(path, e):
     if Path(path).is_file() and Path(path).stat().st_size == 0: return 'the file is empty'
     return 'it is no image of a kind we read' if type(e).__name__ == 'UnidentifiedImageError' else str(e)
 
-# %% ../nbs/00_data.ipynb #99dcd9c9
+# %% ../nbs/00_data.ipynb #3c70236d
 def _is(kind, e):
     "Is the entry `e` of a folder a `'dir'` or a `'file'`? A link that leads in a circle is neither"
     try: return e.is_dir() if kind == 'dir' else e.is_file()
     except OSError: return False
 
 def _image_files(folder):
-    "The image files right inside `folder`, in order of their names, as `(name, path)`"
-    entries = sorted((e for e in os.scandir(folder) if e.name.lower().endswith(_suffixes) and not e.name.startswith('.') and not _is('dir', e)),
-                     key=lambda e: e.name)
-    for e in entries:
-        if not _is('file', e): raise FileNotFoundError(f'{e.path} is no file: a link that leads nowhere?')
-    return [(e.name, e.path) for e in entries]
+    "The names of the image files right inside `folder`, in order"
+    names = []
+    for e in os.scandir(folder):
+        if not e.name.lower().endswith(_suffixes) or e.name.startswith('.'): continue
+        if _is('file', e): names.append(e.name)
+        elif not _is('dir', e): raise FileNotFoundError(f'{e.path} is no file: a link that leads nowhere?')
+    return sorted(names)
 
 def _list_folder(path):
-    "`{'train': {label: files}, 'valid': …}` of the image folder `path`; raises where it is not laid out as one"
+    "`{'train': {label: (folder, names of files)}, 'valid': …}` of the image folder `path`; raises where it is not laid out as one"
     if not path.exists(): raise FileNotFoundError(f'no such folder: {path}')
     if not path.is_dir(): raise ValueError(f'{path} is neither a folder nor an .npz file')
     halves = next((h for h in (('train', 'valid'), ('training', 'testing')) if all((path/o).is_dir() for o in h)), None)
@@ -212,11 +214,11 @@ def _list_folder(path):
                          f'{halves[1]} for {", ".join(names[1]) or "none"}')
     numbers = all(o.isascii() and o.isdigit() and str(int(o)) == o for o in names[0])
     if numbers: names[0].sort(key=int)
-    listing = {key: {int(o) if numbers else o: _image_files(path/half/o) for o in names[0]}
+    listing = {key: {int(o) if numbers else o: (path/half/o, _image_files(path/half/o)) for o in names[0]}
                for key, half in zip(('train', 'valid'), halves)}
-    for key, half in zip(('train', 'valid'), halves):
-        for label, files in listing[key].items():
-            if not files: raise ValueError(f'{path/half/str(label)} has no image in it')
+    for labels in listing.values():
+        for folder, files in labels.values():
+            if not files: raise ValueError(f'{folder} has no image in it')
     return listing
 
 # %% ../nbs/00_data.ipynb #55672a08
@@ -230,19 +232,23 @@ def progress(
     from fastprogress.fastprogress import progress_bar
     return progress_bar(items, leave=False)
 
-# %% ../nbs/00_data.ipynb #ec16b326
+# %% ../nbs/00_data.ipynb #116050cd
+def _count(labels): return sum(len(names) for _, names in labels.values())
+
 def _decode(listing):
     "Every image of `listing`: uint8 tensors, and a note of what was converted"
-    tensors, notes = {}, {}
-    todo = [(half, i, *file) for half in listing for i, files in enumerate(listing[half].values()) for file in files]
+    notes = {}
+    todo = [(i, os.path.join(folder, name)) for labels in listing.values() for i, (folder, names) in enumerate(labels.values()) for name in names]
     x = np.empty((len(todo), 28, 28), dtype=np.uint8)
-    for n, (half, i, name, path) in enumerate(progress(todo, show=len(todo) > 2000)):
+    for n, (_, path) in enumerate(progress(todo, show=len(todo) > 2000)):
         x[n], note = read_digit(path)
-        if note: notes.setdefault(note, []).append(os.fsencode(name).decode(errors='replace'))
-    y = np.array([i for _, i, *_ in todo])
-    n = sum(map(len, listing['train'].values()))
+        if note: notes.setdefault(note, []).append(os.fsencode(os.sep.join(path.split(os.sep)[-3:])).decode(errors='replace'))
+    y = np.array([i for i, _ in todo])
+    n = _count(listing['train'])
     tensors = {'x_train': x[:n], 'y_train': y[:n], 'x_valid': x[n:], 'y_valid': y[n:]}
-    note = '; '.join(f'{len(names):,} × {note} (first: {names[0]})' for note, names in sorted(notes.items()))
+    kinds = sorted(notes.items(), key=lambda o: -len(o[1]))
+    note = '; '.join(f'{len(names):,} × {note} (first: {names[0]})' for note, names in kinds[:9])
+    if len(kinds) > 9: note += f'; and {sum(len(names) for _, names in kinds[9:]):,} in {len(kinds) - 9} other forms'
     return {k: torch.from_numpy(v.copy()) for k, v in tensors.items()}, note
 
 # %% ../nbs/00_data.ipynb #104d43ba
@@ -259,20 +265,18 @@ def atomic_write(
         os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
 
-# %% ../nbs/00_data.ipynb #f5fcd0ab
+# %% ../nbs/00_data.ipynb #9a374ebb
 _cache_format = 1
 
 def _fingerprint(listing, stat):
     "A hash of the files of `listing`: their names and, with `stat`, their sizes and times of change"
     h = hashlib.sha256(f'{_cache_format} {stat}'.encode())
     for half, labels in listing.items():
-        for label, files in labels.items():
-            h.update(os.fsencode(f'\n{half}/{label}\n'))
-            for name, path in files:
-                h.update(os.fsencode(name) + b'\0')
-                if stat:
-                    s = os.stat(path)
-                    h.update(f'{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}'.encode())
+        for label, (folder, names) in labels.items():
+            h.update(os.fsencode('\0'.join([f'\n{half}/{label}', *names])))
+            for name in names if stat else ():
+                s = os.stat(os.path.join(folder, name))
+                h.update(f'{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns};'.encode())
     return h.hexdigest()
 
 def _crc(tensors):
@@ -294,7 +298,7 @@ def _read_cache(file, fingerprint):
 def _read_folder(path, counts=None, stat=True):
     "Tensors, labels and note of an image folder, from its cache where that is up to date"
     listing = _list_folder(path)
-    found = tuple(sum(map(len, listing[o].values())) for o in ('train', 'valid'))
+    found = tuple(map(_count, listing.values()))
     if counts is not None and found != counts:
         raise ValueError(f'{path} holds {found[0]:,} and {found[1]:,} images, not {counts[0]:,} and {counts[1]:,}: '
                          'a download or unpacking was probably interrupted. Delete the folder, and it can be fetched again')
@@ -346,10 +350,10 @@ def _read_sklearn():
     train = torch.cat([p[torch.arange(len(p)) % 5 != 4] for p in places])
     return {'x_train': x[train], 'y_train': y[train], 'x_valid': x[valid], 'y_valid': y[valid]}, tuple(range(10)), ''
 
-# %% ../nbs/00_data.ipynb #8eb8b801
+# %% ../nbs/00_data.ipynb #28b6a257
 _host = 'https://s3.amazonaws.com/fast-ai-'
 
-def _reachable(url, timeout=1.5):
+def _reachable(url, timeout):
     "Does `url` answer within `timeout` seconds?"
     answers = []
     def knock():
@@ -361,33 +365,33 @@ def _reachable(url, timeout=1.5):
     thread.join(timeout)
     return bool(answers)
 
-# %% ../nbs/00_data.ipynb #d49bfc10
-def _fetch(name):
-    "Download the set `name` with fastai's `untar_data`"
+# %% ../nbs/00_data.ipynb #c49aed00
+def _fetch(name, timeout):
+    "Download the set `name` with fastai's `untar_data`, if there is a network that answers within `timeout` seconds"
     attr, folder, *_, url = _sets[name]
-    if not _reachable(_host + url):
+    if not _reachable(_host + url, timeout):
         raise FileNotFoundError(f'{attr} is not in {fastai_data_folder()}, and there is no network to fetch it; '
                                 "source='sklearn' has digits that need none")
     from fastai.data.external import URLs, untar_data
     try: untar_data(getattr(URLs, attr))
     except Exception as e: raise FileNotFoundError(f'{attr} could not be fetched: {e}') from e
 
-def _read_mnist(name):
+def _read_mnist(name, timeout=15.):
     "Tensors, labels and note of `'mnist'` or `'mnist_sample'`, downloaded if they are not there"
     _, folder, *counts, _ = _sets[name]
     path = fastai_data_folder()/folder
-    if not path.exists(): _fetch(name)
+    if not path.exists(): _fetch(name, timeout)
     return _read_folder(path, tuple(counts), stat=False)
 
-# %% ../nbs/00_data.ipynb #f9335d22
+# %% ../nbs/00_data.ipynb #c740bb29
 def _read_auto(labels):
     "The best source that can be had for `labels`, and what it holds"
     only_sample = labels is not None and set(map(str, labels)) <= {'3', '7'}
     names = ('mnist_sample', 'mnist') if only_sample else ('mnist',)
     there = [o for o in names if (fastai_data_folder()/_sets[o][1]).exists()]
     for name in there or names[:1]:
-        try: return name, _read_mnist(name)
-        except (FileNotFoundError, ValueError) as e: why = e
+        try: return name, _read_mnist(name, timeout=1.5)
+        except (OSError, ValueError) as e: why = e
     why = 'no MNIST here and no network to fetch it' if not there and 'no network' in str(why) else str(why)
     print(f"Using scikit-learn's 1,797 digits instead of MNIST: {why}.")
     return 'sklearn', _read_sklearn()
@@ -424,7 +428,7 @@ def get_digits(
     elif source == 'sklearn': tensors, has, note = _read_sklearn()
     else:
         path = Path(os.path.expanduser(source))
-        if isinstance(source, str) and not path.exists() and source.isidentifier():
+        if isinstance(source, str) and not path.exists() and source.replace('-', '_').isidentifier():
             raise ValueError(f"unknown source {source!r}: expected 'auto', 'mnist', 'mnist_sample', 'sklearn', or the path of a folder or an .npz file")
         tensors, has, note = _read_npz(path) if path.suffix.lower() == '.npz' else _read_folder(Path(os.path.abspath(path)))
         source = str(source)

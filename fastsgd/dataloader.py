@@ -5,18 +5,24 @@
 # %% auto #0
 __all__ = ['DataLoader', 'DataLoaders']
 
-# %% ../nbs/06_mini_batches.ipynb #896ed3c1
+# %% ../nbs/06_mini_batches.ipynb #f89c30d1
 import torch
-from torch.utils.data import default_collate
+from torch.utils.data import TensorDataset, default_collate
 
-# %% ../nbs/06_mini_batches.ipynb #921c26b3
+# %% ../nbs/06_mini_batches.ipynb #bc267e6f
 def _tensors_of(dataset):
     "The tensors of a dataset that is made of tensors, or `None`"
-    tensors = getattr(dataset, 'tensors', dataset) # a `TensorDataset` has them under this name
+    tensors = dataset.tensors if type(dataset) is TensorDataset else dataset
     return tensors if isinstance(tensors, tuple) and tensors and all(isinstance(t, torch.Tensor) for t in tensors) else None
 
+def _to(batch, device):
+    "All tensors of a batch, however nested, on `device`"
+    if isinstance(batch, torch.Tensor): return batch.to(device)
+    if isinstance(batch, dict): return {k: _to(v, device) for k, v in batch.items()}
+    return [_to(b, device) for b in batch] if isinstance(batch, (list, tuple)) else batch
+
 class DataLoader:
-    "Batches of a dataset; raises `ValueError` or `TypeError` for arguments that would give no batch"
+    "Batches of a dataset; unshuffled batches of tensors are views of them; raises `ValueError` or `TypeError` for arguments that would give no batch"
     def __init__(self,
         dataset, # A tuple of tensors of equal length such as `(x, y)`, or anything with a length and items
         batch_size:int=64, # Items in a batch
@@ -28,7 +34,7 @@ class DataLoader:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int): raise TypeError(f'batch_size must be a whole number, not {batch_size!r}')
         if batch_size < 1: raise ValueError(f'batch_size must be at least 1, not {batch_size}')
         self.dataset, self.tensors = dataset, _tensors_of(dataset)
-        self.batch_size, self.shuffle, self.drop_last, self.seed = batch_size, shuffle, drop_last, seed
+        self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         if self.tensors and len({len(t) for t in self.tensors}) > 1:
             raise ValueError(f'tensors must be of equal length, got {", ".join(str(len(t)) for t in self.tensors)}')
         self.n = len(self.tensors[0] if self.tensors else dataset)
@@ -37,16 +43,16 @@ class DataLoader:
             raise ValueError(f'drop_last leaves nothing: {self.n} items do not fill one batch of {batch_size}')
         self.device = torch.device(device) if device is not None else self.tensors[0].device if self.tensors else None
         if self.tensors and device is not None: self.tensors = tuple(t.to(self.device) for t in self.tensors)
-        if seed is not None: self.generator = torch.Generator(self.device or 'cpu').manual_seed(seed)
+        self.generator = None if seed is None else torch.Generator(self.device or 'cpu').manual_seed(seed)
 
-    def __len__(self): return self.n//self.batch_size if self.drop_last else -(-self.n//self.batch_size)
+    def __len__(self): return self.n//self.batch_size if self.drop_last else -(-self.n//self.batch_size) # rounded up
 
     def __repr__(self):
         return f"DataLoader({self.n:,} items, {len(self):,} batches of {self.batch_size}{', shuffled' if self.shuffle else ''})"
 
     def _order(self):
         "All places in a new random order, on the device of the data"
-        return torch.randperm(self.n, generator=None if self.seed is None else self.generator, device=self.device or 'cpu')
+        return torch.randperm(self.n, generator=self.generator, device=self.device or 'cpu')
 
     def __iter__(self):
         order = self._order() if self.shuffle else None
@@ -58,8 +64,7 @@ class DataLoader:
 
     def _collate(self, places):
         batch = default_collate([self.dataset[i] for i in places])
-        if self.device is None: return batch
-        return type(batch)(b.to(self.device) for b in batch) if isinstance(batch, (tuple, list)) else batch.to(self.device)
+        return batch if self.device is None else _to(batch, self.device)
 
 # %% ../nbs/06_mini_batches.ipynb #4be10c07
 class DataLoaders:

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['probabilities', 'confusion_matrix', 'plot_confusion_matrix', 'top_losses', 'plot_top_losses']
 
-# %% ../nbs/12_full_mnist.ipynb #d0b7b99c
+# %% ../nbs/12_full_mnist.ipynb #b7a051a7
+import numpy as np
 import torch
 from .data import show_image
 from .losses import sigmoid, softmax
@@ -47,7 +48,7 @@ def plot_confusion_matrix(
     ax.set(title=title, xlabel='predicted', ylabel='true', xticks=range(len(labels)), yticks=range(len(labels)), xticklabels=labels, yticklabels=labels)
     return ax
 
-# %% ../nbs/12_full_mnist.ipynb #510399a1
+# %% ../nbs/12_full_mnist.ipynb #8fb5fc73
 def top_losses(
     probs:torch.Tensor, # Probabilities `[n, labels]`
     y:torch.Tensor, # True labels, int64 `[n]`
@@ -64,14 +65,15 @@ def plot_top_losses(
     labels, # Names of the labels, in order
     axs=None, # Matplotlib axes, as many as images are wanted; a new figure of 2 rows of 6 if `None`
 ): # The axes
-    "Show the images with the largest loss, each with its label, the prediction, and the prediction's probability"
+    "Show the images with the largest loss, each with its label and what it was called, and the probability the model gave to either"
     if axs is None:
         import matplotlib.pyplot as plt
-        axs = plt.subplots(2, 6, figsize=(9, 4), layout='constrained')[1].flat
-    axs = list(axs)
+        axs = plt.subplots(2, 6, figsize=(9, 4), layout='constrained')[1]
+    axs = list(np.ravel(axs))
     for ax in axs: ax.set_axis_off()
     for ax, i in zip(axs, top_losses(probs, y, len(axs))[1].tolist()):
         p, pred = probs[i].max(0)
         show_image(x[i], ax=ax)
-        ax.set_title(f'{labels[y[i]]}, called {labels[pred]}\n({p:.0%} sure)', fontsize=8)
+        sure = f'{p:.0%}' if p < 0.995 else '> 99%'
+        ax.set_title(f'{labels[y[i]]} (p = {probs[i, y[i]]:.1g})\ncalled {labels[pred]} ({sure})', fontsize=8)
     return axs

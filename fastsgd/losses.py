@@ -8,12 +8,12 @@ __all__ = ['sigmoid', 'mnist_loss', 'batch_accuracy', 'softmax', 'cross_entropy'
 # %% ../nbs/05_sigmoid_loss.ipynb #11fb8e94
 import torch
 
-# %% ../nbs/05_sigmoid_loss.ipynb #950bff63
+# %% ../nbs/05_sigmoid_loss.ipynb #48b6e680
 def sigmoid(
     x:torch.Tensor, # Scores, any shape
 )->torch.Tensor: # Between 0 and 1, the same shape
     "`1/(1 + exp(-x))`, safe in value and gradient for scores of any size"
-    e = torch.exp(-torch.where(x >= 0, x, -x)) # never above 1
+    e = torch.exp(-torch.where(x >= 0, x, -x)) # never above 1 (not `abs`, whose slope at 0 would be 0)
     return torch.where(x >= 0, 1., e)/(1 + e)
 
 # %% ../nbs/05_sigmoid_loss.ipynb #43250c56
@@ -39,23 +39,26 @@ def batch_accuracy(
     _same_shape(xb, yb)
     return ((xb > 0) == (yb == 1)).float().mean()
 
-# %% ../nbs/05_sigmoid_loss.ipynb #b49a1d44
+# %% ../nbs/05_sigmoid_loss.ipynb #26d15867
 def softmax(
-    x:torch.Tensor, # Logits
+    x:torch.Tensor, # Logits, any shape, such as `[n, labels]`
     dim:int=-1, # The axis along which the labels run
-)->torch.Tensor: # Between 0 and 1, adding up to 1 along `dim`
+)->torch.Tensor: # The same shape, between 0 and 1, adding up to 1 along `dim`
     "`exp(x)` divided by its sum along `dim`, safe for logits of any size"
     e = torch.exp(x - x.amax(dim, keepdim=True).detach())
     return e/e.sum(dim, keepdim=True)
 
-# %% ../nbs/05_sigmoid_loss.ipynb #dcebe6a9
+# %% ../nbs/05_sigmoid_loss.ipynb #558fb8e6
+def _one_label_each(preds, targs):
+    if preds.ndim != 2 or preds.shape[1] < 2 or targs.shape != preds.shape[:1] or targs.dtype != torch.int64:
+        raise ValueError(f'expected predictions [n, 2 or more labels] and int64 labels [n], got {list(preds.shape)} and {targs.dtype} {list(targs.shape)}')
+
 def cross_entropy(
     preds:torch.Tensor, # Logits `[n, labels]`
     targs:torch.Tensor, # The right label of each, int64 `[n]`
 )->torch.Tensor: # One number, 0 or above
     "Mean of `-log(softmax(preds))` at the right labels; raises `ValueError` where the shapes do not fit"
-    if preds.ndim != 2 or targs.shape != preds.shape[:1]:
-        raise ValueError(f'expected logits [n, labels] and labels [n], got {list(preds.shape)} and {list(targs.shape)}')
+    _one_label_each(preds, targs)
     m = preds.amax(1, keepdim=True).detach() # as in softmax, against overflow
     log_sum = (preds - m).exp().sum(1).log() + m[:, 0]
     return (log_sum - preds.gather(1, targs[:, None])[:, 0]).mean()
@@ -65,6 +68,5 @@ def accuracy(
     targs:torch.Tensor, # The right label of each, int64 `[n]`
 )->torch.Tensor: # One number between 0 and 1
     "Share of rows whose largest value is at the right label; raises `ValueError` where the shapes do not fit"
-    if preds.ndim != 2 or targs.shape != preds.shape[:1]:
-        raise ValueError(f'expected predictions [n, labels] and labels [n], got {list(preds.shape)} and {list(targs.shape)}')
+    _one_label_each(preds, targs)
     return (preds.argmax(1) == targs).float().mean()

@@ -43,7 +43,7 @@ class BasicOptim:
         "Forget the gradients"
         for p in self.params: p.grad = None
 
-# %% ../nbs/07_training_loop.ipynb #2d32844d
+# %% ../nbs/07_training_loop.ipynb #013cfce5
 def _mode(model, train):
     "Layers such as dropout behave differently in training; a plain function has no such mode"
     if isinstance(model, nn.Module): model.train(train)
@@ -53,7 +53,7 @@ def train_epoch(
     dl, # Batches `(xb, yb)`
     opt, # Optimizer with `step` and `zero_grad`
     loss_func=mnist_loss, # Gives one number for predictions and targets
-)->float: # Mean loss of the epoch's items, each before the step that it led to
+)->float: # Mean loss of the epoch's items, measured before the step their batch caused
     "Make one step for each batch of `dl`"
     _mode(model, True)
     total, n = 0., 0
@@ -62,9 +62,10 @@ def train_epoch(
         opt.step()
         opt.zero_grad()
         total, n = total + loss*len(xb), n + len(xb)
+    if not n: raise ValueError('there is no batch to learn from')
     return float(total/n)
 
-# %% ../nbs/07_training_loop.ipynb #e6a67e26
+# %% ../nbs/07_training_loop.ipynb #3c5e8d70
 @torch.no_grad()
 def validate_epoch(
     model, # Gives predictions for a batch
@@ -79,14 +80,15 @@ def validate_epoch(
         preds = model(xb)
         totals = [t + m(preds, yb)*len(xb) for t, m in zip(totals, metrics)]
         n += len(xb)
+    if not n: raise ValueError('there is no batch to measure on')
     means = [float(t/n) for t in totals]
     return means if len(means) > 1 else means[0]
 
-# %% ../nbs/07_training_loop.ipynb #7af15fc5
+# %% ../nbs/07_training_loop.ipynb #f037eeaf
 class Epoch(NamedTuple):
     "What was measured in one epoch"
     epoch: int # Counted from 0
-    train_loss: float # Mean over the epoch's items, each before the step that it led to
+    train_loss: float # Mean over the epoch's items, measured before the step their batch caused
     valid_loss: float # Mean over the validation set, after the epoch
     metric: float # Mean over the validation set, after the epoch
     time: float # Seconds, validation included
@@ -101,7 +103,7 @@ def train_model(
     show:bool=True, # Print a line for each epoch?
 )->list: # An `Epoch` for each
     "Train, and validate after each epoch"
-    if show: print(f"{'epoch':>5}  {'train_loss':>10}  {'valid_loss':>10}  {metric.__name__:>14}  {'time':>6}")
+    if show: print(f"{'epoch':>5}  {'train_loss':>10}  {'valid_loss':>10}  {getattr(metric, '__name__', 'metric'):>14}  {'time':>6}")
     history = []
     for i in range(epochs):
         start = time.perf_counter()
@@ -111,9 +113,11 @@ def train_model(
         if show: print(f'{i:5}  {train_loss:10.4f}  {valid_loss:10.4f}  {value:14.4f}  {history[-1].time:5.2f}s')
     return history
 
-# %% ../nbs/07_training_loop.ipynb #841d30b4
+# %% ../nbs/07_training_loop.ipynb #bbc18a5a
 class SGD(torch.optim.Optimizer):
     "Stochastic gradient descent with momentum and weight decay, as `torch.optim.SGD`; also at home in fastai's `Learner`"
+    frozen_idx = 0 # for fastai: no parameter group is frozen
+
     def __init__(self,
         params, # Parameters, dictionaries of them as PyTorch has them, or lists of them (a group each) as fastai has them
         lr:float, # Learning rate
@@ -125,11 +129,10 @@ class SGD(torch.optim.Optimizer):
         params = list(params)
         if params and not isinstance(params[0], (torch.Tensor, dict)): params = [{'params': list(p)} for p in params]
         super().__init__(params, dict(lr=lr, mom=mom, wd=wd))
-        self.frozen_idx = 0 # fastai: no parameter group is frozen
 
     @torch.no_grad()
     def step(self, closure=None):
-        "Change every parameter that has a gradient; returns the loss of `closure` if one is given"
+        "Change every parameter that has a gradient; `closure`, if one is given, computes loss and gradients anew and its loss is returned"
         loss = None
         if closure is not None:
             with torch.enable_grad(): loss = closure()
@@ -153,13 +156,16 @@ class SGD(torch.optim.Optimizer):
 
     def set_hyper(self,
         k:str, # `'lr'`, `'mom'` or `'wd'`
-        v, # A number for all parameter groups, or one for each
+        v, # A number for all parameter groups, one for each, or a slice as fastai has it: from first to last group
     ):
-        "Set one hyperparameter; raises `ValueError` for the wrong number of values"
-        values = list(v) if hasattr(v, '__len__') else [v]*len(self.param_groups)
-        if len(values) == 1: values *= len(self.param_groups)
-        if len(values) != len(self.param_groups): raise ValueError(f'{len(values)} values of {k} for {len(self.param_groups)} parameter groups')
-        for group, value in zip(self.param_groups, values): group[k] = float(value)
+        "Set one hyperparameter; raises `ValueError` for an unknown one and for the wrong number of values"
+        n = len(self.param_groups)
+        if k not in self.defaults: raise ValueError(f"unknown hyperparameter {k!r}: expected {', '.join(self.defaults)}")
+        if isinstance(v, slice): v = [v.start*(v.stop/v.start)**(i/(n - 1)) if v.start else v.stop/10 for i in range(n - 1)] + [v.stop]
+        values = torch.as_tensor(v, dtype=torch.float64).flatten().tolist()
+        if len(values) == 1: values *= n
+        if len(values) != n: raise ValueError(f'{len(values)} values of {k} for {n} parameter groups')
+        for group, value in zip(self.param_groups, values): group[k] = value
 
     def set_hypers(self, **kwargs):
         "Set several hyperparameters, each as `set_hyper` does"

@@ -1,5 +1,5 @@
 "fastsgd_train as a user meets it: its help, its messages, its exit status, and what it leaves behind"
-import csv, json, os, runpy, signal, subprocess, sys, time
+import csv, json, os, runpy, signal, subprocess, sys
 from pathlib import Path
 
 import pytest
@@ -65,6 +65,8 @@ def test_a_second_run_gets_its_own_folder(cli, tmp_path):
     (['--labels', '3,3'],           'each once'),
     (['--labels', '3,x'],           "no label 'x'"),
     (['--device', 'toaster'],       "device 'toaster'"),
+    (['--device', 'meta'],          "device 'meta'"),
+    (['--seed', '9'*20],            'seed must be'),
     (['--source', 'mnits'],         'unknown source'),
     (['--source', 'no/such'],       'no such folder'),
     (['--source', 'no/such.npz'],   'no such file'),
@@ -81,12 +83,22 @@ def test_impossible_values_get_one_line(cli, tmp_path, args, says):
 @pytest.mark.parametrize('args', (['--epochs', 'many'], ['--lr', 'x'], ['--no_such_option', '1']))
 def test_malformed_options_are_refused(cli, tmp_path, args):
     status, out, err = cli(*args)
-    assert status == 2 and 'Traceback' not in err and args[0] in err and not any(tmp_path.iterdir())
+    assert status == 2 and 'Traceback' not in err and args[0].strip('-').replace('_', '-') in err.replace('_', '-') and not any(tmp_path.iterdir())
 
 def test_a_run_that_diverges_saves_nothing(cli, tmp_path):
     status, out, err = cli('--source', 'sklearn', '--labels', 'all', '--lr', '1e30', '--epochs', '2')
     assert status == 1 and 'learning rate' in err and err.count('\n') == 1
     assert not any(tmp_path.iterdir())
+
+def test_a_folder_of_the_users_own_stays(cli, tmp_path):
+    (tmp_path/'mine').mkdir()
+    assert cli('--source', 'sklearn', '--labels', 'all', '--lr', '1e30', '--epochs', '1', '--out', 'mine')[0] == 1
+    assert (tmp_path/'mine').is_dir() and not any((tmp_path/'mine').iterdir())
+
+def test_two_runs_into_one_folder(cli, tmp_path):
+    (tmp_path/'here').mkdir(); (tmp_path/'here/.running').touch() # as another run leaves it while it trains
+    status, out, err = cli('--source', 'sklearn', '--epochs', '1', '--out', 'here')
+    assert status == 2 and 'exists already' in err
 
 def test_from_python_errors_are_exceptions(tmp_path):
     with pytest.raises(ValueError, match='epochs'): fastsgd_train(source='sklearn', epochs=0, out=str(tmp_path/'x'))

@@ -54,7 +54,7 @@ def folder(tmp_path): return make_folder(tmp_path/'mine')
 def home(tmp_path, monkeypatch):
     "An empty home for fastai, on a machine without a network"
     monkeypatch.setenv('FASTAI_HOME', str(tmp_path))
-    monkeypatch.setattr(data, '_reachable', lambda url: False)
+    monkeypatch.setattr(data, '_reachable', lambda url, timeout: False)
     return tmp_path/'data'
 
 # ---- No MNIST
@@ -105,7 +105,7 @@ def test_download(works, home, monkeypatch):
         assert url == 'the sample'
         if not works: raise OSError('connection reset')
         make_folder(home/'mnist_sample')
-    monkeypatch.setattr(data, '_reachable', lambda url: True)
+    monkeypatch.setattr(data, '_reachable', lambda url, timeout: True)
     monkeypatch.setitem(data._sets, 'mnist_sample', ('MNIST_SAMPLE', 'mnist_sample', 4, 4, ''))
     monkeypatch.setitem(sys.modules, 'fastai.data.external', types.SimpleNamespace(untar_data=untar_data, URLs=types.SimpleNamespace(MNIST_SAMPLE='the sample')))
     if works: assert greys(get_digits(source='mnist_sample').train) == greys_of_folder
@@ -211,7 +211,7 @@ def test_many_kinds_of_images(folder, capsys):
     assert note == capsys.readouterr().out # the cache keeps the note
     assert torch.equal(first.train.x, again.train.x)
     assert note.count('\n') == 1
-    for part in ('RGBA', 'LA', 'I;16', 'CMYK', 'first of 2 frames', '1 × 32×32 (first: large.png)'): assert part in note
+    for part in ('RGBA', 'LA', 'I;16', 'CMYK', 'first of 2 frames', '1 × 32×32 (first: train/3/large.png)'): assert part in note
     x = dict(zip(sorted(f.name for f in (folder/'train'/'3').iterdir()), (first.train.x*255).round().int().numpy()))
     for name, (_, off) in ims.items(): assert np.abs(x[name] - ramp().astype(int)).max() <= off, name
     assert np.array_equal(x['bits.png'], np.where(ramp() > 127, 255, 0))

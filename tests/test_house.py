@@ -38,7 +38,7 @@ def test_modules_import_only_earlier_ones():
     assert len(order) == len(notebooks)
     for module, place in order.items():
         tree = ast.parse((package/f'{module}.py').read_text(encoding='utf-8'))
-        used = {n.module.split('.')[1] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and (n.module or '').startswith('fastsgd.')}
+        used = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level == 1 and n.module}
         for other in used: assert order[other] < place, f'{module} imports {other}, which comes later'
 
 @needs_nbs
@@ -72,6 +72,12 @@ def test_ends_with_exercises_and_hidden_answers(nb):
     for i, c in enumerate(answers, 1):
         assert source(c).startswith(f'# {i}. ')
         assert re.search(r'\bassert\b|\btest_\w+\(', source(c)), f'answer {i} of {nb.name} asserts nothing'
+
+@needs_nbs
+def test_readme_code_runs_as_it_stands():
+    blocks = re.findall(r'```python\n(.*?)```', (nbs.parent/'README.md').read_text(encoding='utf-8'), re.S)
+    assert len(blocks) >= 2
+    subprocess.run([sys.executable, '-c', '\n'.join(blocks)], check=True, capture_output=True)
 
 @needs_nbs
 def test_readme_is_the_index(tmp_path):

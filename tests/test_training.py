@@ -47,7 +47,16 @@ def test_one_cycle_sets_rate_and_momentum_as_in_fastai(fastai_dls):
     torch.testing.assert_close(ends[0], ends[1], rtol=0, atol=1e-5)
     assert len(set(rates[0][0])) > 10
 
-def test_parameters_that_must_not_decay(fastai_dls):
+def test_rates_by_group_as_in_fastai():
+    from fastai.optimizer import SGD as fastai_SGD
+    groups = [[torch.ones(1, requires_grad=True)] for _ in range(3)]
+    for lr in (slice(1e-3, 1e-1), slice(1e-1)):
+        ours, theirs = SGD(groups, lr=0.), fastai_SGD(groups, lr=0.)
+        ours.set_hyper('lr', lr); theirs.set_hyper('lr', lr)
+        assert [h['lr'] for h in ours.hypers] == pytest.approx([h['lr'] for h in theirs.hypers])
+    assert copy.deepcopy(ours).frozen_idx == 0
+
+def test_parameters_that_must_not_decay():
     w = torch.ones(2, requires_grad=True); b = torch.ones(2, requires_grad=True)
     opt = SGD([w, b], lr=0.1, wd=0.5)
     opt.state[b]['do_wd'] = False # as fastai marks biases
