@@ -185,14 +185,15 @@ def _reason(path, e):
     if Path(path).is_file() and Path(path).stat().st_size == 0: return 'the file is empty'
     return 'it is no image of a kind we read' if type(e).__name__ == 'UnidentifiedImageError' else str(e)
 
-# %% ../nbs/00_data.ipynb #3c70236d
+# %% ../nbs/00_data.ipynb #be291a3a
 def _is(kind, e):
     "Is the entry `e` of a folder a `'dir'` or a `'file'`? A link that leads in a circle is neither"
     try: return e.is_dir() if kind == 'dir' else e.is_file()
     except OSError: return False
 
-def _image_files(folder):
-    "The names of the image files right inside `folder`, in order"
+def _image_files(folder, check):
+    "The names of the image files right inside `folder`, in order; without `check`, whatever has such a name is taken for one"
+    if not check: return sorted(o for o in os.listdir(folder) if o.endswith(_suffixes))
     names = []
     for e in os.scandir(folder):
         if not e.name.lower().endswith(_suffixes) or e.name.startswith('.'): continue
@@ -200,7 +201,7 @@ def _image_files(folder):
         elif not _is('dir', e): raise FileNotFoundError(f'{e.path} is no file: a link that leads nowhere?')
     return sorted(names)
 
-def _list_folder(path):
+def _list_folder(path, check=True):
     "`{'train': {label: (folder, names of files)}, 'valid': …}` of the image folder `path`; raises where it is not laid out as one"
     if not path.exists(): raise FileNotFoundError(f'no such folder: {path}')
     if not path.is_dir(): raise ValueError(f'{path} is neither a folder nor an .npz file')
@@ -214,7 +215,7 @@ def _list_folder(path):
                          f'{halves[1]} for {", ".join(names[1]) or "none"}')
     numbers = all(o.isascii() and o.isdigit() and str(int(o)) == o for o in names[0])
     if numbers: names[0].sort(key=int)
-    listing = {key: {int(o) if numbers else o: (path/half/o, _image_files(path/half/o)) for o in names[0]}
+    listing = {key: {int(o) if numbers else o: (path/half/o, _image_files(path/half/o, check)) for o in names[0]}
                for key, half in zip(('train', 'valid'), halves)}
     for labels in listing.values():
         for folder, files in labels.values():
@@ -265,7 +266,7 @@ def atomic_write(
         os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
 
-# %% ../nbs/00_data.ipynb #9a374ebb
+# %% ../nbs/00_data.ipynb #cd2002d9
 _cache_format = 1
 
 def _fingerprint(listing, stat):
@@ -297,7 +298,7 @@ def _read_cache(file, fingerprint):
 
 def _read_folder(path, counts=None, stat=True):
     "Tensors, labels and note of an image folder, from its cache where that is up to date"
-    listing = _list_folder(path)
+    listing = _list_folder(path, check=stat)
     found = tuple(map(_count, listing.values()))
     if counts is not None and found != counts:
         raise ValueError(f'{path} holds {found[0]:,} and {found[1]:,} images, not {counts[0]:,} and {counts[1]:,}: '
