@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['plot_report', 'fastsgd_train', 'main']
 
-# %% ../nbs/21_cli.ipynb #24efcf27
+# %% ../nbs/21_cli.ipynb #ec71fcfd
 import csv, json, math, os, re, sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from fastcore.script import anno_parser
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 from . import __version__
 from .data import atomic_write, get_digits, progress
@@ -103,7 +103,7 @@ def plot_report(
     fig.suptitle(f'{history[-1].metric:.2%} right after {len(history)} epochs, pixel similarity {baseline:.2%} ({source})')
     return fig
 
-# %% ../nbs/21_cli.ipynb #f723e5a3
+# %% ../nbs/21_cli.ipynb #fb05c2e0
 def _save(out, model, name, history, digits, baseline, settings, fig):
     "Write weights, table and report into the folder `out`"
     shape = {'name': name, 'n_in': 784, 'n_out': list(model.parameters())[-1].numel()}
@@ -111,7 +111,7 @@ def _save(out, model, name, history, digits, baseline, settings, fig):
     facts = {'format': 'fastsgd', 'architecture': json.dumps(shape), 'labels': json.dumps(digits.labels), 'source': os.fsencode(digits.source).decode(errors='replace'),
              'accuracy': str(history[-1].metric), 'baseline_rmse': str(baseline), 'settings': json.dumps(settings),
              'fastsgd': __version__, 'torch': torch.__version__}
-    with atomic_write(out/'model.safetensors') as tmp: save_file({k: v.cpu().contiguous() for k, v in model.state_dict().items()}, tmp, metadata=facts)
+    with atomic_write(out/'model.safetensors') as tmp: tmp.write_bytes(save({k: v.cpu().contiguous() for k, v in model.state_dict().items()}, metadata=facts)) # `save_file` would make it readable for its owner alone
     with atomic_write(out/'history.csv') as tmp, open(tmp, 'w', newline='', encoding='utf-8') as f:
         rows = csv.writer(f)
         rows.writerow([*Epoch._fields[:3], 'accuracy', 'time'])

@@ -41,6 +41,7 @@ def test_trains_and_leaves_three_files(cli, tmp_path):
         assert f.get_slice('0.weight').get_shape() == [30, 784]
     assert json.loads(facts['labels']) == [3, 7] and facts['source'] == 'sklearn' and facts['fastsgd']
     assert float(facts['accuracy']) == float(rows[-1]['accuracy'])
+    assert len({f.stat().st_mode for f in (tmp_path/'here').iterdir()}) == 1 # readable for the same people
     assert (tmp_path/'here/report.png').read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
 
 def test_same_seed_same_result(cli, tmp_path):
