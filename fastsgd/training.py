@@ -45,7 +45,7 @@ class BasicOptim:
 
 # %% ../nbs/07_training_loop.ipynb #013cfce5
 def _mode(model, train):
-    "Layers such as dropout behave differently in training; a plain function has no such mode"
+    "Tell a model of PyTorch's whether it is training; a plain function has no such mode"
     if isinstance(model, nn.Module): model.train(train)
 
 def train_epoch(
