@@ -8,4 +8,6 @@ from fastsgd.losses import *
 from fastsgd.dataloader import *
 from fastsgd.training import *
 from fastsgd.models import *
+from fastsgd.learner import *
 from fastsgd.interpret import *
+from fastsgd.convnet import *

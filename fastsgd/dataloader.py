@@ -7,7 +7,9 @@ __all__ = ['DataLoader', 'DataLoaders']
 
 # %% ../nbs/06_mini_batches.ipynb #f89c30d1
 import torch
+from fastcore.basics import patch
 from torch.utils.data import TensorDataset, default_collate
+from .data import show_images
 
 # %% ../nbs/06_mini_batches.ipynb #bc267e6f
 def _tensors_of(dataset):
@@ -17,7 +19,7 @@ def _tensors_of(dataset):
 
 def _to(batch, device):
     "All tensors of a batch, however nested, on `device`"
-    if isinstance(batch, torch.Tensor): return batch.to(device)
+    if isinstance(batch, torch.Tensor): return batch.to(device).as_subclass(torch.Tensor) # fastai's loaders give subclasses
     if isinstance(batch, dict): return {k: _to(v, device) for k, v in batch.items()}
     return [_to(b, device) for b in batch] if isinstance(batch, (list, tuple)) else batch
 
@@ -33,7 +35,7 @@ class DataLoader:
     ):
         if isinstance(batch_size, bool) or not isinstance(batch_size, int): raise TypeError(f'batch_size must be a whole number, not {batch_size!r}')
         if batch_size < 1: raise ValueError(f'batch_size must be at least 1, not {batch_size}')
-        self.dataset, self.tensors = dataset, _tensors_of(dataset)
+        self.dataset, self.tensors, self.vocab = dataset, _tensors_of(dataset), None
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         if self.tensors and len({len(t) for t in self.tensors}) > 1:
             raise ValueError(f'tensors must be of equal length, got {", ".join(str(len(t)) for t in self.tensors)}')
@@ -71,8 +73,127 @@ class DataLoaders:
     "A loader to learn from and one to check with: unpacks as `train, valid`"
     def __init__(self,
         train, # Batches `(xb, yb)` to learn from
-        valid, # Batches to check with
-    ): self.train, self.valid = train, valid
+        valid=None, # Batches to check with, if there are any
+        vocab=None, # What the targets stand for, such as `(3, 7)`, to show them to people
+    ):
+        self.train, self.valid, self.vocab = train, valid, vocab
+        for dl in self:
+            if isinstance(dl, DataLoader): dl.vocab = vocab
 
     def __iter__(self): return iter((self.train, self.valid))
+    def __getitem__(self, i): return (self.train, self.valid)[i]
     def __repr__(self): return f'DataLoaders(\n  train={self.train},\n  valid={self.valid})'
+
+# %% ../nbs/06_mini_batches.ipynb #eb18e714
+@patch(cls_method=True)
+def from_digits(cls:DataLoaders,
+    digits, # `Digits`
+    batch_size:int=64, # Images in a batch
+    seed:int=None, # Makes the random orders repeatable
+    device=None, # Where the batches shall lie
+)->DataLoaders: # Batches of images `[n, 784]`, with targets float `[n, 1]` for two labels and int64 `[n]` for more
+    "Loaders of all digits: the training set shuffled, the validation set in order"
+    two = len(digits.labels) == 2
+    splits = [(x.flatten(1), (y == 0).float()[:, None] if two else y) for x, y in (digits.train, digits.valid)]
+    return cls(DataLoader(splits[0], batch_size, shuffle=True, seed=seed, device=device), DataLoader(splits[1], batch_size, device=device), vocab=digits.labels)
+
+# %% ../nbs/06_mini_batches.ipynb #4e4e953d
+@patch
+def new(self:DataLoader,
+    **kwargs, # Arguments of `DataLoader` that shall be different
+)->DataLoader:
+    "The same data in a loader with some arguments changed"
+    dl = DataLoader(self.tensors or self.dataset, **{**{k: getattr(self, k) for k in ('batch_size', 'shuffle', 'drop_last', 'device')}, **kwargs})
+    dl.vocab = self.vocab
+    return dl
+
+@patch
+def one_batch(self:DataLoader):
+    "A first batch; with a `seed`, the order of the next epoch stays what it would have been"
+    state = None if self.generator is None else self.generator.get_state()
+    batch = next(iter(self))
+    if state is not None: self.generator.set_state(state)
+    return batch
+
+@patch
+def to(self:DataLoader,
+    device, # Where batches shall lie from now on
+)->DataLoader: # The loader itself
+    "Move the data; a seeded random order starts anew there"
+    seed = None if self.generator is None else self.generator.initial_seed()
+    self.__dict__.update(vars(self.new(device=device, seed=seed)))
+    return self
+
+# %% ../nbs/06_mini_batches.ipynb #90272b26
+def _names(y, vocab):
+    "What targets, answers or scores stand for: `[n, 1]` with above 0 for the first of two labels, `[n]` places, or `[n, labels]` scores"
+    if y.ndim > 1 and y.shape[-1] > 1: y = y.argmax(-1)
+    if y.is_floating_point() or y.dtype is torch.bool: y, vocab = (y.flatten() > 0).long(), vocab and vocab[::-1]
+    return [vocab[i] if vocab else i for i in y.flatten().tolist()]
+
+def _as_images(x): return x.view(-1, 28, 28) if x[0].numel() == 784 else x.squeeze(1)
+
+@patch
+def show_batch(self:DataLoader,
+    b=None, # A batch; a first one if `None`
+    max_n:int=9, # At most so many images
+): # Array of axes
+    "Show images of a batch with their labels"
+    xb, yb = b or self.one_batch()
+    n = min(max_n, len(xb))
+    return show_images(_as_images(xb[:n]).cpu(), nrows=-(-n//9), titles=_names(yb[:n], self.vocab))
+
+@patch
+def show_results(self:DataLoader,
+    b, # A batch
+    outs, # The model's answers for it, in the form of the targets, or its scores
+    max_n:int=9, # At most so many images
+    **kwargs, # Not used; fastai passes some
+): # Array of axes
+    "Show images of a batch, each with its label and, below, what the model called it: green if right, red if wrong"
+    n = min(max_n, len(b[0]))
+    truth, called = _names(b[1][:n], self.vocab), _names(outs[:n], self.vocab)
+    axs = show_images(_as_images(b[0][:n]).cpu(), nrows=-(-n//9), titles=[f'{t}\n{c}' for t, c in zip(truth, called)])
+    for ax, t, c in zip(axs.flat, truth, called): ax.title.set_color('green' if t == c else 'red')
+    return axs
+
+# %% ../nbs/06_mini_batches.ipynb #a7b9828c
+@patch(as_prop=True)
+def device(self:DataLoaders): return getattr(self.train, 'device', None)
+
+@patch
+def to(self:DataLoaders,
+    device, # Where batches shall lie from now on
+)->DataLoaders: # The loaders themselves
+    "Move the data of both loaders"
+    for dl in self: dl.to(device)
+    return self
+
+@patch
+def show_batch(self:DataLoaders, max_n:int=9): return self.train.show_batch(max_n=max_n)
+
+@patch
+def test_dl(self:DataLoaders,
+    items, # Images as tensors, each `[28, 28]` or as the training images are
+    **kwargs, # Not used; fastai passes some
+)->DataLoader: # Batches `(xb,)`, without targets
+    "New images in batches like those of the training set; raises `ValueError` for images of another size"
+    shape, items = self.train.one_batch()[0].shape[1:], [torch.as_tensor(x, dtype=torch.float32) for x in items]
+    for x in items:
+        if x.numel() != shape.numel(): raise ValueError(f'expected images of {shape.numel()} numbers each, got one of shape {list(x.shape)}')
+    dl = DataLoader((torch.stack([x.reshape(shape) for x in items]),), self.train.batch_size, device=self.device)
+    dl.vocab = self.vocab
+    return dl
+
+@patch
+def decode_batch(self:DataLoaders,
+    b, # Inputs, and answers in the form of the targets or scores
+)->list: # Pairs of input and label
+    "Each input with the label that its answer stands for"
+    return list(zip(b[0], _names(b[1], self.vocab)))
+
+@patch(as_prop=True)
+def n_inp(self:DataLoaders): # fastai asks for it; without tensors there is no telling, and then fastai takes all but the last
+    "How much of a batch goes into the model: all but the targets"
+    if not getattr(self.train, 'tensors', None): raise AttributeError('n_inp')
+    return max(len(self.train.tensors) - 1, 1)

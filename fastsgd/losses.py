@@ -70,3 +70,7 @@ def accuracy(
     "Share of rows whose largest value is at the right label; raises `ValueError` where the shapes do not fit"
     _one_label_each(preds, targs)
     return (preds.argmax(1) == targs).float().mean()
+
+# %% ../nbs/05_sigmoid_loss.ipynb #7c96d582
+mnist_loss.activation, mnist_loss.decodes = sigmoid, lambda p: (p > 0.5).float()
+cross_entropy.activation, cross_entropy.decodes = softmax, lambda p: p.argmax(-1)

@@ -35,7 +35,9 @@ def test_all_has_every_public_name():
 def test_modules_import_only_earlier_ones():
     order = {re.search(r'^#\| default_exp (\w+)', source(c), re.M)[1]: i for i, nb in enumerate(notebooks)
              for c in cells(nb) if '#| default_exp' in source(c)}
-    assert len(order) == len(notebooks)
+    for nb in notebooks:
+        marks = '\n'.join(source(c) for c in cells(nb) if c['cell_type'] == 'code')
+        assert bool(re.search(r'^#\| export\b', marks, re.M)) == ('#| default_exp' in marks), f'{nb.name} must have both export and default_exp, or neither'
     for module, place in order.items():
         tree = ast.parse((package/f'{module}.py').read_text(encoding='utf-8'))
         used = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level == 1 and n.module}
@@ -67,7 +69,8 @@ def test_ends_with_exercises_and_hidden_answers(nb):
     asked = re.search(r'^## Try it\n\n(.*?)(?:\n\n|\Z)', text(nb), re.M | re.S)[1]
     questions = re.findall(r'^\d+\.', asked, re.M)
     assert 3 <= len(questions) <= 5
-    answers = [c for c in cells(nb) if c['metadata'].get('jupyter', {}).get('source_hidden')]
+    start = max(i for i, c in enumerate(cells(nb)) if re.search(r'^## Answers$', source(c), re.M)) # hidden cells before it belong to the text
+    answers = [c for c in cells(nb)[start:] if c['metadata'].get('jupyter', {}).get('source_hidden')]
     assert len(answers) == len(questions)
     for i, c in enumerate(answers, 1):
         assert source(c).startswith(f'# {i}. ')
