@@ -6,6 +6,7 @@
 __all__ = ['DataLoader', 'DataLoaders']
 
 # %% ../nbs/06_mini_batches.ipynb #f89c30d1
+import numpy as np
 import torch
 from fastcore.basics import patch
 from torch.utils.data import TensorDataset, default_collate
@@ -109,10 +110,11 @@ def new(self:DataLoader,
 
 @patch
 def one_batch(self:DataLoader):
-    "A first batch; with a `seed`, the order of the next epoch stays what it would have been"
-    state = None if self.generator is None else self.generator.get_state()
-    batch = next(iter(self))
-    if state is not None: self.generator.set_state(state)
+    "A first batch; the orders of later epochs stay what they would have been"
+    with torch.random.fork_rng(devices=[]):
+        state = None if self.generator is None else self.generator.get_state()
+        batch = next(iter(self))
+        if state is not None: self.generator.set_state(state)
     return batch
 
 @patch
@@ -166,7 +168,8 @@ def to(self:DataLoaders,
     device, # Where batches shall lie from now on
 )->DataLoaders: # The loaders themselves
     "Move the data of both loaders"
-    for dl in self: dl.to(device)
+    for dl in self:
+        if dl is not None: dl.to(device)
     return self
 
 @patch
@@ -174,11 +177,13 @@ def show_batch(self:DataLoaders, max_n:int=9): return self.train.show_batch(max_
 
 @patch
 def test_dl(self:DataLoaders,
-    items, # Images as tensors, each `[28, 28]` or as the training images are
+    items, # Images as tensors or arrays (or grey images of Pillow's), each `[28, 28]` or as the training images are: 0 to 1, or bytes from 0 to 255
     **kwargs, # Not used; fastai passes some
 )->DataLoader: # Batches `(xb,)`, without targets
     "New images in batches like those of the training set; raises `ValueError` for images of another size"
-    shape, items = self.train.one_batch()[0].shape[1:], [torch.as_tensor(x, dtype=torch.float32) for x in items]
+    shape, items = self.train.one_batch()[0].shape[1:], [torch.as_tensor(np.asarray(x)) for x in items]
+    items = [x/255 if x.dtype is torch.uint8 else x.float() for x in items]
+    if not items: raise ValueError('there are no images')
     for x in items:
         if x.numel() != shape.numel(): raise ValueError(f'expected images of {shape.numel()} numbers each, got one of shape {list(x.shape)}')
     dl = DataLoader((torch.stack([x.reshape(shape) for x in items]),), self.train.batch_size, device=self.device)

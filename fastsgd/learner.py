@@ -11,11 +11,12 @@ __all__ = ['CancelBatchException', 'CancelEpochException', 'CancelFitException',
 import math, re, time
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from fastcore.basics import patch
+from fastcore.basics import listify, patch
 from torch import nn
 from .data import atomic_write
 from .dataloader import DataLoaders, _to
@@ -67,10 +68,14 @@ class Learner:
         moms:tuple=(0.95, 0.85, 0.95), # Momentum in `fit_one_cycle`: at first, in the middle, at the end
     ):
         if not isinstance(model, nn.Module): raise TypeError(f'model must be a torch.nn.Module, not {type(model).__name__}')
-        if not hasattr(dls, 'train'): dls = DataLoaders(*dls)
+        if not hasattr(dls, 'train'):
+            if not isinstance(dls, (list, tuple)) or len(dls) != 2: raise TypeError(f'dls must be DataLoaders, or a pair of training and validation batches, not {type(dls).__name__}')
+            dls = DataLoaders(*dls)
         self.dls, self.model, self.loss_func, self.opt_func = dls, model, loss_func, opt_func
-        self.lr, self.wd, self.moms, self.metrics = lr, wd, moms, _listed(metrics)
+        self.lr, self.wd, self.moms, self.metrics = lr, wd, moms, listify(metrics)
         self.opt, self.cbs, self.training, self.epoch, self.n_epoch, self.interrupted = None, [], False, 0, 1, False
+        self.context = _no_context
+        self.dl, self.iter, self.n_iter, self.xb, self.yb, self.pred, self.loss, self.loss_grad = None, -1, None, (), (), None, None, None
         self._update_handlers().add_cbs([cb() for cb in _default_cbs]).add_cbs(cbs)
 
     def fit(self,
@@ -79,22 +84,28 @@ class Learner:
         wd:float=None, # Weight decay
         cbs=None, # Callbacks for this training only
         reset_opt:bool=False, # Start with a new optimizer?
+        start_epoch:int=0, # Begin with this epoch, as if those before it had been done
     ):
         "Train and validate for `n_epoch` epochs; Ctrl-C ends it early and sets `interrupted`"
+        if not 0 <= start_epoch <= n_epoch: raise ValueError(f'n_epoch must be 0 or more, and start_epoch no more than that, not {n_epoch} and {start_epoch}')
         with self.added_cbs(cbs):
             if reset_opt or self.opt is None: self.create_opt()
             self.set_hyper('lr', self.lr if lr is None else lr)
             if (wd := self.wd if wd is None else wd) is not None: self.set_hyper('wd', wd)
-            self.n_epoch, self.epoch, self.iter, self.interrupted = n_epoch, 0, 0, False
+            self.n_epoch, self.epoch, self.iter, self.interrupted = n_epoch, start_epoch, -1, False
             try:
                 self('before_fit')
-                for self.epoch in range(n_epoch): self._with_events(self._do_epoch, 'epoch', CancelEpochException)
+                for self.epoch in range(start_epoch, n_epoch): self._with_events(self._do_epoch, 'epoch', CancelEpochException)
             except CancelFitException: self('after_cancel_fit')
             except KeyboardInterrupt:
                 self.interrupted = True
                 self('after_cancel_fit')
-            finally: self('after_fit')
-        if self.interrupted: print(f'Interrupted in epoch {self.epoch}, {"training" if self.training else "validation"} batch {self.iter} of {self.n_iter or "?"}: the model is as the last step left it')
+            finally:
+                try: self('after_fit')
+                finally:
+                    self.opt.zero_grad()
+                    self.pred = self.loss_grad = None
+        if self.interrupted: print(f'Interrupted in epoch {self.epoch}, {"training" if self.training else "validation"} batch {max(self.iter, 0)} of {self.n_iter or "?"}: the model is as the last step left it')
 
     def _do_epoch(self):
         self._do_epoch_train()
@@ -107,31 +118,31 @@ class Learner:
         with torch.no_grad(): self._all_batches(dl, False, 'validate')
 
     def _all_batches(self, dl, training, stage):
-        self.dl, self.training = dl, training
-        self.n_iter = len(dl) if hasattr(dl, '__len__') else None
+        self.dl, self.training, self.iter, self.n_iter = dl, training, -1, _n_batches(dl)
         self.device = next((p.device for p in self.model.parameters()), None)
         self.model.train(training)
         self(f'before_{stage}')
-        self.iter = -1
         for self.iter, batch in enumerate(dl): self.one_batch(batch)
         if self.iter < 0: raise ValueError(f'there is no batch to {stage} with: an iterator can be gone through only once')
         self(f'after_{stage}')
 
     def one_batch(self, batch):
         "Predict and measure; in training, also take a step"
-        if self.device is not None: batch = _to(batch, self.device)
+        if type(batch[0]) is not torch.Tensor or batch[0].device != self.device: batch = batch if self.device is None else _to(batch, self.device)
         n_inp = getattr(self.dls, 'n_inp', max(len(batch) - 1, 1))
         self.xb, self.yb, self.pred, self.loss = tuple(batch[:n_inp]), tuple(batch[n_inp:]), None, None
+        self.context = _no_context
         self._with_events(self._do_one_batch, 'batch', CancelBatchException)
 
     def _do_one_batch(self):
-        self.pred = self.model(*self.xb)
+        with self.context: self.pred = self.model(*self.xb)
         self('after_pred')
         if self.yb:
             self.loss_grad = self.loss_func(self.pred, *self.yb)
             self.loss = self.loss_grad.detach()
             self('after_loss')
         if not self.training: return
+        if not self.yb: raise ValueError('there are no targets in this batch to learn from')
         self('before_backward')
         self.loss_grad.backward()
         self('after_backward')
@@ -157,16 +168,23 @@ class Learner:
 
 # %% ../nbs/10_learner.ipynb #ec08ffb6
 _default_cbs = []    # every learner gets one of each; filled further down
+_no_context = nullcontext()
 
-def _listed(o): return [] if o is None else list(o) if isinstance(o, (list, tuple)) else [o]
+def _n_batches(dl):
+    "How many batches there will be, or `None` where there is no telling"
+    try: return len(dl)
+    except TypeError: return None
 
 @patch
 def add_cb(self:Learner, cb):
     "Add a callback, which also becomes an attribute of the learner, under its `name`"
     cb = cb() if isinstance(cb, type) else cb
+    if not isinstance(cb, Callback): raise TypeError(f'a callback must be a fastsgd.learner.Callback, not {type(cb).__module__}.{type(cb).__name__}')
     for name in {*vars(cb), *dir(type(cb))}:
         if re.match('(before|after)_', name) and name not in _outer_events + _batch_events:
             raise ValueError(f"{type(cb).__name__}.{name} would never be called: the events are {', '.join(_outer_events + _batch_events)}")
+    if any(o is cb for o in self.cbs): return self
+    if hasattr(self, cb.name) and not isinstance(getattr(self, cb.name), Callback): raise ValueError(f'a callback of class {type(cb).__name__} would hide learn.{cb.name}: give the class another name')
     cb.learn = self
     setattr(self, cb.name, cb)
     self.cbs.append(cb)
@@ -175,7 +193,7 @@ def add_cb(self:Learner, cb):
 @patch
 def remove_cb(self:Learner, cb):
     "Remove a callback, or all of a class"
-    for o in [o for o in self.cbs if o is cb or type(o) is cb]:
+    for o in [o for o in self.cbs if o is cb or isinstance(cb, type) and isinstance(o, cb)]:
         self.cbs.remove(o)
         if vars(self).get(o.name) is o: delattr(self, o.name)
     return self._update_handlers()
@@ -189,12 +207,12 @@ def _update_handlers(self:Learner):
 
 @patch
 def add_cbs(self:Learner, cbs):
-    for cb in _listed(cbs): self.add_cb(cb)
+    for cb in listify(cbs): self.add_cb(cb)
     return self
 
 @patch
 def remove_cbs(self:Learner, cbs):
-    for cb in _listed(cbs): self.remove_cb(cb)
+    for cb in listify(cbs): self.remove_cb(cb)
     return self
 
 @patch
@@ -209,7 +227,8 @@ def added_cbs(self:Learner, cbs):
 @contextmanager
 def removed_cbs(self:Learner, cbs):
     "Without these callbacks, or those of these classes, for a while"
-    gone = [o for o in self.cbs if o in _listed(cbs) or type(o) in _listed(cbs)]
+    cbs = listify(cbs)
+    gone = [o for o in self.cbs if any(o is c or isinstance(c, type) and isinstance(o, c) for c in cbs)]
     try: yield self.remove_cbs(gone)
     finally: self.add_cbs(gone)
 
@@ -218,6 +237,7 @@ def create_opt(self:Learner):
     "Make a new optimizer for all parameters that can be trained; raises `ValueError` if there are none"
     params = [p for p in self.model.parameters() if p.requires_grad]
     if not params: raise ValueError('the model has no parameters to train')
+    if isinstance(self.opt_func, partial): self.lr = self.opt_func.keywords.get('lr', self.lr)
     if params[0].device.type == 'cpu' and getattr(self.dls, 'device', None) is not None: self.model.to(self.dls.device)
     self.opt = self.opt_func(params, lr=self.lr)
     if hasattr(self.opt, 'hypers'):    # ours and fastai's; as in fastai, biases do not decay
@@ -230,6 +250,7 @@ def set_hyper(self:Learner,
     value:float, # The new value
 ):
     "Set a hyperparameter of the optimizer: ours, fastai's, or PyTorch's, which have other names for some (what an optimizer does not have is not set)"
+    if isinstance(value, slice): value = value.stop    # fastai's way to give each group its own; here all parameters are one group
     if hasattr(self.opt, 'set_hyper'): return self.opt.set_hyper(name, value)
     for group in self.opt.param_groups:
         if name == 'mom' and 'betas' in group: group['betas'] = (value, *group['betas'][1:])
@@ -259,9 +280,14 @@ class Recorder(Callback):
     "Notes the loss and hyperparameters of each batch, and losses and metrics of each epoch"
     order = 50
 
-    def before_fit(self):
+    def __init__(self): self._clear()
+
+    def _clear(self):
         self.losses, self.lrs, self.iters, self.values, self.times, self.hps = [], [], [], [], [], {}
-        self._losses, self.valid_record = [], []
+        self._losses, self._row, self.valid_record = [], [], []
+
+    def before_fit(self):
+        self._clear()
         self.metric_names = ['epoch', 'train_loss', 'valid_loss', *(getattr(getattr(m, 'func', m), '__name__', type(m).__name__) for m in self.metrics), 'time']
 
     def before_epoch(self): self._start, self._row = time.perf_counter(), []
@@ -271,13 +297,14 @@ class Recorder(Callback):
     def before_validate(self): self._losses, self._sizes, self._measured = [], [], [[] for _ in self.metrics]
 
     def after_batch(self):
-        if self.loss is None: return    # a batch that was cancelled, or has no targets
-        self._losses.append(self.loss)
-        self._sizes.append(len(self.yb[0]))
-        if self.training:
-            for k, v in self.get_hypers().items(): self.hps.setdefault(k, []).append(v)
+        learn = self.learn    # not by `__getattr__`, which takes half a microsecond each time
+        if learn.loss is None: return    # a batch that was cancelled, or has no targets
+        self._losses.append(learn.loss.reshape(()))
+        self._sizes.append(len(learn.xb[0]))
+        if learn.training:
+            for k, v in learn.get_hypers().items(): self.hps.setdefault(k, []).append(v)
         else:
-            for values, m in zip(self._measured, self.metrics): values.append(torch.as_tensor(m(self.pred, *self.yb)))
+            for values, m in zip(self._measured, learn.metrics): values.append(torch.as_tensor(m(learn.pred, *learn.yb)).reshape(()))
 
     def _read(self, tensors):
         "The numbers in a list of tensors, in one go"
@@ -299,7 +326,7 @@ class Recorder(Callback):
     def after_validate(self):
         self.valid_record = [self._mean(self._read(t)) for t in (self._losses, *self._measured)] if self._sizes else []
         self._losses = []
-        self._row = [*getattr(self, '_row', []), *self.valid_record]
+        self._row = [*self._row, *self.valid_record]
 
     def after_cancel_epoch(self):
         if self.training: self._keep()
@@ -333,6 +360,7 @@ def plot_loss(self:Recorder,
     ax=None, # Matplotlib axes to draw on; a new figure if `None`
 ): # The axes
     "Plot the training loss batch by batch, its moving average, and the validation loss epoch by epoch"
+    if not self.losses: raise ValueError('nothing has been recorded yet: call fit first')
     if ax is None:
         import matplotlib.pyplot as plt
         ax = plt.subplots(figsize=(7, 3.2))[1]
@@ -350,7 +378,8 @@ def plot_sched(self:Recorder,
 ): # Array of axes
     "Plot the hyperparameters that were used, batch by batch"
     import matplotlib.pyplot as plt
-    keys = list(self.hps) if keys is None else _listed(keys)
+    keys = list(self.hps) if keys is None else listify(keys)
+    if not self.losses: raise ValueError('nothing has been recorded yet: call fit first')
     fig, axs = plt.subplots(1, len(keys), figsize=(5*len(keys), 3), layout='constrained', squeeze=False)
     for k, ax in zip(keys, axs[0]):
         ax.plot(self.hps[k])
@@ -366,11 +395,10 @@ class ProgressCallback(Callback):
         import sys
         from fastcore.imports import IN_NOTEBOOK
         self.bar, self.rows, self.drawn, self.in_nb = None, [], 0., IN_NOTEBOOK
-        if IN_NOTEBOOK or sys.stdout.isatty():
+        total = self.n_epoch*(_n_batches(self.dls.train) or 1)
+        if total and (IN_NOTEBOOK or sys.stdout.isatty()):
             from fastprogress.fastprogress import ConsoleProgressBar, NBMasterBar
-            train = self.dls.train
-            per_epoch = len(train) if hasattr(train, '__len__') else 1
-            self.bar = (NBMasterBar if IN_NOTEBOOK else ConsoleProgressBar)(range(self.n_epoch*per_epoch), **({} if IN_NOTEBOOK else {'leave': False}))
+            self.bar = NBMasterBar(range(total)) if IN_NOTEBOOK else ConsoleProgressBar(range(total), leave=False)
             self.bar.update(0)
         self._write(self.recorder.metric_names)
 
@@ -386,7 +414,9 @@ class ProgressCallback(Callback):
         self._write([str(self.epoch), *cells, f'{self.recorder.times[-1]:.2f}s'])
 
     def _write(self, cells):
-        if not self.in_nb: return print(('\r' if self.bar else '') + '  '.join(c.rjust(max(len(name), 6)) for c, name in zip(cells, self.recorder.metric_names)), flush=True)
+        if not self.in_nb or self.bar is None:
+            row = '  '.join(c.rjust(max(len(name), 6)) for c, name in zip(cells, self.recorder.metric_names))
+            return print('\r' + row.ljust(self.bar.max_len - 1) if self.bar else row, flush=True)    # over the whole bar
         self.rows.append(cells)
         if time.perf_counter() - self.drawn > self.every: self._show_rows()
 
@@ -417,11 +447,12 @@ class TerminateOnNaNCallback(Callback):
     order = -5
 
     def after_loss(self):
-        if self.training and self.loss.device.type == 'cpu' and not math.isfinite(self.loss.item()): self._stop(self.iter, self.loss.item(), self.get_hypers()['lr'])
+        loss = self.learn.loss
+        if self.learn.training and loss.device.type == 'cpu' and not math.isfinite(loss.item()): self._stop(self.iter, loss.item(), self.get_hypers()['lr'])
 
     def after_train(self):
-        first = len(self.recorder.losses)
-        losses = self.recorder._read(self.recorder._losses) if self.device.type != 'cpu' else []
+        if self.device.type == 'cpu': return
+        first, losses = len(self.recorder.losses), self.recorder._read(self.recorder._losses)
         for i, loss in enumerate(losses):
             if not math.isfinite(loss): self._stop(i, loss, self.recorder.hps['lr'][first + i])
 
@@ -439,10 +470,11 @@ class ParamScheduler(Callback):
     ): self.scheds = scheds
 
     def before_fit(self):
-        if not hasattr(self.dls.train, '__len__'): raise ValueError('a schedule needs to know how many batches there are: the training batches need a length')
+        if _n_batches(self.dls.train) is None: raise ValueError('a schedule needs to know how many batches there are: the training batches need a length')
 
     def before_batch(self):
-        for name, f in self.scheds.items(): self.set_hyper(name, f(self.pct_train))
+        learn, p = self.learn, self.learn.pct_train
+        for name, f in self.scheds.items(): learn.set_hyper(name, f(p))
 
 @patch
 def fit_one_cycle(self:Learner,
@@ -455,11 +487,13 @@ def fit_one_cycle(self:Learner,
     moms:tuple=None, # Momentum: at first, where the learning rate is largest, at the end; the learner's `moms` if `None`
     cbs=None, # Callbacks for this training only
     reset_opt:bool=False, # Start with a new optimizer?
+    start_epoch:int=0, # Begin with this epoch, as if those before it had been done
 ):
     "Train with a learning rate that rises and falls, and a momentum that falls and rises (Smith and Topin, 2017, with fastai's cosines)"
     lr_max, moms = self.lr if lr_max is None else lr_max, moms or self.moms
+    if isinstance(lr_max, slice): lr_max = lr_max.stop
     scheds = {'lr': combined_cos(pct_start, lr_max/div, lr_max, lr_max/div_final), 'mom': combined_cos(pct_start, *moms)}
-    self.fit(n_epoch, lr=lr_max, wd=wd, cbs=[ParamScheduler(scheds), *_listed(cbs)], reset_opt=reset_opt)
+    self.fit(n_epoch, lr=lr_max, wd=wd, cbs=[ParamScheduler(scheds), *listify(cbs)], reset_opt=reset_opt, start_epoch=start_epoch)
 
 # %% ../nbs/10_learner.ipynb #ada42108
 class LRFinder(ParamScheduler):
@@ -479,6 +513,7 @@ class LRFinder(ParamScheduler):
 
     def after_batch(self):
         self.seen += 1
+        if self.loss is None: return
         self.average = 0.98*self.average + 0.02*self.loss.item()
         loss = self.average/(1 - 0.98**self.seen)
         self.best = min(self.best, loss)
@@ -496,7 +531,7 @@ def valley(
     lrs:list, # Learning rates that were tried, rising
     losses:list, # The smoothed loss at each
 )->int: # Place of the suggested one
-    "Half of the way down the longest series of falling losses (fastai's default suggestion)"
+    "Halfway along the longest series of falling losses (fastai's default suggestion)"
     longest, before = [1]*len(losses), list(range(len(losses)))
     for i in range(len(losses)):
         for j in range(i):
@@ -508,7 +543,7 @@ def valley(
 
 class SuggestedLRs(NamedTuple):
     "What `lr_find` suggests"
-    valley: float # Learning rate half of the way down the longest valley
+    valley: float # Learning rate halfway along the longest valley
 
 @patch
 def lr_find(self:Learner,
@@ -518,7 +553,9 @@ def lr_find(self:Learner,
     show_plot:bool=True, # Draw the losses?
 )->SuggestedLRs: # A learning rate to start with
     "Try growing learning rates on some batches, and suggest one; model and optimizer stay as they were"
-    with self.removed_cbs([ProgressCallback, TerminateOnNaNCallback]): self.fit(num_it//len(self.dls.train) + 1, cbs=LRFinder(start_lr, end_lr, num_it))
+    if num_it < 10: raise ValueError(f'num_it must be at least 10, to tell a valley from chance, not {num_it}')
+    with self.removed_cbs([ProgressCallback, TerminateOnNaNCallback, EarlyStoppingCallback]): self.fit(num_it//(_n_batches(self.dls.train) or 1) + 1, cbs=LRFinder(start_lr, end_lr, num_it))
+    if self.interrupted: raise KeyboardInterrupt
     rec = self.recorder
     if len(rec.losses) <= num_it//10 + 5: raise ValueError(f'the loss exploded after {len(rec.losses)} batches: try a smaller start_lr than {start_lr:g}')
     part = slice(num_it//10, -5)
@@ -554,6 +591,7 @@ class EarlyStoppingCallback(Callback):
     def before_fit(self):
         names = self.recorder.metric_names[1:-1]
         if self.monitor not in names: raise ValueError(f"there is no {self.monitor!r} to monitor: expected one of {', '.join(names)}")
+        if self.dls.valid is None and self.monitor != 'train_loss': raise ValueError(f'{self.monitor} cannot be monitored without a validation set')
         self.place, self.sign = names.index(self.monitor), -1 if 'loss' in self.monitor or 'error' in self.monitor else 1
         self.best, self.best_epoch = -math.inf, -1
 
@@ -577,25 +615,27 @@ class GradientClip(Callback):
 
 class MixedPrecision(Callback):
     "Computes predictions in bfloat16 where PyTorch thinks it safe; weights, loss and step stay as they are"
-    order, _on = 10, None
-
-    def before_batch(self):
-        self._on = torch.autocast(self.xb[0].device.type, dtype=torch.bfloat16)
-        self._on.__enter__()
-
-    def after_pred(self):
-        if self._on: self._on.__exit__(None, None, None)
-        self._on, self.learn.pred = None, self.pred.float()
-
-    def after_batch(self): self._leave()
-    def after_fit(self): self._leave()
-
-    def _leave(self):
-        "Whatever ended the batch, mixed precision ends with it"
-        if self._on: self._on.__exit__(None, None, None)
-        self._on = None
+    order = 10
+    def before_batch(self): self.learn.context = torch.autocast(self.xb[0].device.type, dtype=torch.bfloat16)
+    def after_pred(self): self.learn.pred = self.pred.float()
 
 # %% ../nbs/10_learner.ipynb #1ae16f51
+@patch
+@contextmanager
+def _aside(self:Learner):
+    "What happens here leaves no trace in the state of the loop or the mode of the model: it may be in the middle of training"
+    kept, mode = {k: getattr(self, k) for k in ('dl', 'training', 'iter', 'n_iter', 'xb', 'yb', 'pred', 'loss', 'loss_grad', 'context')}, self.model.training
+    try: yield
+    finally:
+        vars(self).update(kept)
+        self.model.train(mode)
+
+@patch
+def _batches(self:Learner, ds_idx, dl):
+    if dl is None: dl = self.dls[ds_idx]
+    if dl is None: raise ValueError('there is no validation set: give other batches as dl')
+    return dl
+
 @patch
 def validate(self:Learner,
     ds_idx:int=1, # 1 for the validation set, 0 for the training set
@@ -603,13 +643,22 @@ def validate(self:Learner,
     cbs=None, # Callbacks for this only
 )->list: # Loss and metrics
     "Measure on all batches, without a step"
-    with self.added_cbs(cbs): self._do_epoch_validate(self.dls[ds_idx] if dl is None else dl)
-    return self.recorder.valid_record
+    recorder = Recorder()
+    with self._aside(), self.removed_cbs(Recorder), self.added_cbs([recorder, *listify(cbs)]): self._do_epoch_validate(self._batches(ds_idx, dl))
+    return recorder.valid_record
 
 class _Gather(Callback):
     order = 90
+    def __init__(self, with_input): self.with_input = with_input
     def before_validate(self): self.gathered = []
-    def after_batch(self): self.gathered.append((*(t.cpu() for t in self.xb), self.pred.cpu(), *(t.cpu() for t in self.yb)))
+    def after_batch(self): self.gathered.append((*(self.xb if self.with_input else ()), self.pred, *self.yb))
+
+def _in_order(dl):
+    "A loader of all items in the order of the data, from one of ours, fastai's or PyTorch's"
+    if hasattr(dl, 'new'): return dl.new(shuffle=False, drop_last=False) if getattr(dl, 'shuffle', False) or getattr(dl, 'drop_last', False) else dl
+    data = torch.utils.data
+    if not isinstance(dl, data.DataLoader) or not (dl.drop_last or isinstance(dl.sampler, data.RandomSampler)): return dl
+    return data.DataLoader(dl.dataset, dl.batch_size, num_workers=dl.num_workers, collate_fn=dl.collate_fn)
 
 @patch
 def get_preds(self:Learner,
@@ -620,12 +669,11 @@ def get_preds(self:Learner,
     act=None, # From scores to what is returned; `loss_func.activation` if `None`, or nothing
 )->tuple: # Predictions and targets (`None` if the batches have none), on the CPU, in the order of the data
     "Predictions for all batches"
-    if dl is None: dl = self.dls[ds_idx]
-    if getattr(dl, 'shuffle', False) or getattr(dl, 'drop_last', False): dl = dl.new(shuffle=False, drop_last=False)
-    gather = _Gather()
-    with self.removed_cbs(Recorder), self.added_cbs(gather): self._do_epoch_validate(dl)
-    n_inp = len(self.xb)
-    columns = [torch.cat(c) for c in zip(*gather.gathered)]
+    gather = _Gather(with_input)
+    with self._aside(), self.removed_cbs(Recorder), self.added_cbs(gather):
+        self._do_epoch_validate(_in_order(self._batches(ds_idx, dl)))
+        n_inp = len(self.xb) if with_input else 0
+    columns = [torch.cat(c).cpu() for c in zip(*gather.gathered)]
     preds, targs = columns[n_inp], columns[n_inp + 1:]
     preds = (act or getattr(self.loss_func, 'activation', None) or (lambda p: p))(preds)
     res = (columns[:n_inp] if with_input else []) + [preds, targs[0] if len(targs) == 1 else tuple(targs) or None]
@@ -647,7 +695,7 @@ def show_results(self:Learner,
     shuffle:bool=True, # Random ones?
 ):
     "Show images with their label and what the model calls them"
-    if dl is None: dl = self.dls[ds_idx].new(shuffle=shuffle)
+    if dl is None: dl = self._batches(ds_idx, dl).new(shuffle=shuffle)
     b = dl.one_batch()
     dl.show_results(b, self.get_preds(dl=[b], with_decoded=True)[-1], max_n=max_n)
 
@@ -666,7 +714,7 @@ def summary(self:Learner)->str: # A table, as text
     try:
         hooks = [m.register_forward_hook(note) for m in leaves]
         device = next((p.device for p in self.model.parameters()), 'cpu')
-        with torch.no_grad(): self.model.eval()(*_to(batch, device)[:getattr(self.dls, 'n_inp', len(batch) - 1)])
+        with torch.no_grad(): self.model.eval()(*_to(batch, device)[:getattr(self.dls, 'n_inp', max(len(batch) - 1, 1))])
     finally:
         for h in hooks: h.remove()
         self.model.train(was_training)
@@ -678,15 +726,15 @@ def summary(self:Learner)->str: # A table, as text
     return _Text('\n'.join(lines))
 
 # %% ../nbs/10_learner.ipynb #813d5df3
-def _weights_file(file): return Path(file) if Path(file).suffix else Path(file).with_suffix('.safetensors')
+def _weights_file(file): return Path(file if str(file).endswith('.safetensors') else f'{file}.safetensors')
 
 @patch
 def save(self:Learner,
-    file, # Where to; `.safetensors` is added if the name has no ending
+    file, # Where to; the ending `.safetensors` is added
 )->Path: # The file
     "Save the weights of the model"
     from safetensors.torch import save as to_bytes
-    file, state = _weights_file(file), {k: v.contiguous() for k, v in self.model.state_dict().items()}
+    file, state = _weights_file(file), {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in self.model.state_dict().items()}
     with atomic_write(file) as temporary: Path(temporary).write_bytes(to_bytes(state))
     return file
 
@@ -701,7 +749,9 @@ def load(self:Learner,
     if not file.is_file(): raise FileNotFoundError(f'there are no weights at {file}')
     try: state = from_bytes(file.read_bytes())
     except SafetensorError as e: raise ValueError(f'{file} is no safetensors file, or it is damaged: {e}') from None
-    if (ours := {k: list(v.shape) for k, v in own.items()}) != (theirs := {k: list(v.shape) for k, v in state.items()}):
-        raise ValueError(f'the weights in {file} do not fit the model: they are {theirs}, and the model has {ours}')
+    wrong = [k for k in {**own, **state} if k not in own or k not in state or own[k].shape != state[k].shape]
+    if wrong:
+        shapes = [f'{k} is {list(state[k].shape) if k in state else "missing"} and should be {list(own[k].shape) if k in own else "absent"}' for k in wrong[:3]]
+        raise ValueError(f'the weights in {file} do not fit the model: {"; ".join(shapes)}' + (f'; and {len(wrong) - 3} more' if len(wrong) > 3 else ''))
     self.model.load_state_dict(state)
     return self

@@ -160,6 +160,9 @@ class SGD(torch.optim.Optimizer):
     ):
         "Set one hyperparameter; raises `ValueError` for an unknown one and for the wrong number of values"
         n = len(self.param_groups)
+        if type(v) is float and k in self.defaults: # what a schedule does for every batch
+            for group in self.param_groups: group[k] = v
+            return
         if k not in self.defaults: raise ValueError(f"unknown hyperparameter {k!r}: expected {', '.join(self.defaults)}")
         if isinstance(v, slice): v = [v.start*(v.stop/v.start)**(i/(n - 1)) if v.start else v.stop/10 for i in range(n - 1)] + [v.stop]
         values = torch.as_tensor(v, dtype=torch.float64).flatten().tolist()

@@ -58,9 +58,18 @@ def test_terminal_shows_a_bar_and_clears_it():
         if not part: break
         out += part
     text = out.decode()
-    assert p.wait() == 0 and '█' in text and 'train_loss' in text
-    rows = [l.split('\r')[-1] for l in text.replace('\r\n', '\n').split('\n')]
-    assert [r.split()[0] for r in rows if 's' == r.strip()[-1:] and r.split()[0].isdigit()][:3] == ['0', '1', '2']
+    assert p.wait() == 0 and '█' in text
+    assert [r.split()[0] for r in on_screen(text) if r.strip()][:4] == ['epoch', '0', '1', '2']
+    assert not any(c in r for r in on_screen(text) for c in '█|<[')    # nothing of the bar is left
+
+def on_screen(text):
+    "The lines of a terminal after `text`: what comes after a carriage return overwrites what stood there"
+    lines = []
+    for line in text.replace('\r\n', '\n').split('\n'):
+        cells = ''
+        for part in line.split('\r'): cells = part + cells[len(part):]
+        lines.append(cells.rstrip())
+    return lines
 
 @pytest.mark.parametrize('event', 'before_fit before_epoch before_train before_batch after_pred after_loss before_backward after_backward before_step after_step after_batch after_train before_validate after_validate after_epoch after_fit'.split())
 def test_an_error_in_any_callback_leaves_the_learner_usable(event, capsys):
@@ -85,6 +94,106 @@ def test_what_is_cancelled_is_not_counted(stop, event, capsys):
     counted = {'batch': 2*(n - (event == 'before_batch')), 'epoch': 6, 'fit': 3}[name]
     assert len(learn.recorder.losses) == counted == len(learn.recorder.lrs)
     assert len(learn.recorder.values) == {'batch': 2, 'epoch': 2, 'fit': 0}[name]
+
+@pytest.mark.parametrize('event', ('before_fit', 'before_epoch', 'after_backward', 'before_validate'))
+def test_interrupted_anywhere(event, capsys):
+    def stop(): raise KeyboardInterrupt
+    learn = get_learner()
+    learn.fit(1, cbs=Callback(**{event: stop}))
+    out = capsys.readouterr().out
+    assert learn.interrupted and 'Interrupted in epoch 0' in out
+    assert all(p.grad is None or not p.grad.any() for p in learn.model.parameters())    # nothing is left for the next step
+    learn.add_cb(Callback(after_backward=stop))
+    with pytest.raises(KeyboardInterrupt): learn.lr_find(show_plot=False)
+
+def test_measuring_in_the_middle_of_training_changes_nothing(capsys):
+    plain, curious = get_learner(), get_learner()
+    plain.fit(2)
+    def look():
+        assert len(curious.validate()) == 2 and len(curious.get_preds(1)[0]) == 200
+        curious.predict(torch.zeros(4))
+    curious.fit(2, cbs=[Callback(after_batch=look, run_valid=False), Callback(after_epoch=look)])
+    assert curious.recorder.values == plain.recorder.values and torch.equal(plain.model.weight, curious.model.weight)
+
+def test_mixed_precision_ends_with_what_fails(capsys):
+    learn = get_learner(cbs=MixedPrecision)
+    with pytest.raises(RuntimeError): learn.validate(dl=[(torch.zeros(2, 9), torch.zeros(2, 1))])
+    assert not torch.is_autocast_enabled('cpu')
+    learn.fit(3)
+    assert learn.final_record[-1] > 0.8
+
+def test_predictions_come_in_the_order_of_the_data(capsys):
+    learn = get_learner()
+    x, y = learn.dls.valid.tensors
+    with torch.no_grad(): expected = mnist_loss.activation(learn.model(x))
+    data = list(zip(x, y))
+    for dl in (DataLoader((x, y), 32, shuffle=True, drop_last=True), torch.utils.data.DataLoader(data, 32, shuffle=True), torch.utils.data.DataLoader(data, 32, drop_last=True), [(x, y)]):
+        preds, targs = learn.get_preds(dl=dl)
+        torch.testing.assert_close(preds, expected)
+        assert torch.equal(targs, y)
+    assert learn.get_preds(dl=[(x,)])[1] is None
+
+def test_what_does_not_fit_is_refused(capsys):
+    x, y = torch.randn(64, 4), torch.rand(64, 1).round()
+    model, batches = nn.Linear(4, 1), [(x, y)]
+    with pytest.raises(TypeError, match='pair'): Learner(DataLoader((x, y), 32), model, mnist_loss)
+    with pytest.raises(TypeError, match='Callback'): Learner((batches, None), model, mnist_loss, cbs='progress')
+    class Model(Callback): pass
+    with pytest.raises(ValueError, match='hide learn.model'): Learner((batches, None), model, mnist_loss, cbs=Model)
+    learn = Learner((batches, None), model, mnist_loss)
+    for f in (learn.validate, learn.get_preds): pytest.raises(ValueError, f).match('no validation set')
+    with pytest.raises(ValueError, match='without a validation set'): learn.fit(1, cbs=EarlyStoppingCallback())
+    with pytest.raises(ValueError, match='no targets'): Learner(([(x,)], None), model, mnist_loss).fit(1)
+    with pytest.raises(ValueError, match='n_epoch'): learn.fit(-1)
+    with pytest.raises(ValueError, match='num_it'): learn.lr_find(num_it=5)
+    for plot in (get_learner().recorder.plot_loss, get_learner().recorder.plot_sched): pytest.raises(ValueError, plot).match('call fit first')
+    learn.fit(0)
+
+def test_callbacks_are_kept_in_order(capsys):
+    cb = Callback()
+    learn = get_learner(cbs=cb)
+    learn.fit(1, cbs=cb)
+    assert learn.cbs.count(cb) == 1
+    class MyBar(ProgressCallback): pass
+    learn.remove_cb(ProgressCallback); learn.add_cb(MyBar)
+    with learn.no_bar(): assert not any(isinstance(o, ProgressCallback) for o in learn.cbs)
+    assert isinstance(learn.my_bar, MyBar)
+
+def test_an_epoch_can_be_skipped_as_in_fastai(capsys):
+    learn = get_learner()
+    learn.fit_one_cycle(4, 1., start_epoch=2)
+    assert len(learn.recorder.values) == 2
+    assert learn.recorder.lrs[0] == pytest.approx(sched_at(0.5))
+
+def sched_at(p):
+    from fastsgd.descent import sched_one_cycle
+    return sched_one_cycle(1.)(p)
+
+def test_copies(capsys):
+    from copy import deepcopy
+    import pickle
+    learn = get_learner()
+    learn.fit(1)
+    learn.lr_find(show_plot=False)
+    n = len(learn.recorder.values)
+    for other in (deepcopy(learn), pickle.loads(pickle.dumps(learn))):
+        other.fit(1)
+        assert other.recorder is not learn.recorder and other.recorder.learn is other and len(learn.recorder.values) == n
+
+def test_shapes_of_losses_and_metrics(capsys):
+    import numpy as np
+    learn = get_learner(loss_func=lambda p, t: mnist_loss(p, t)[None], metrics=[batch_accuracy, lambda p, t: batch_accuracy(p, t).item(), lambda p, t: np.array([0.5]), lambda p, t: torch.ones(1, 1)])
+    learn.fit(1)
+    assert learn.final_record[2] == pytest.approx(learn.final_record[3]) and learn.final_record[4:] == [0.5, 1.]
+
+def test_tied_weights_are_saved(tmp_path):
+    class Tied(nn.Module):
+        def __init__(self): super().__init__(); self.a = nn.Linear(4, 4); self.b = nn.Linear(4, 4); self.b.weight = self.a.weight
+        def forward(self, x): return self.b(self.a(x))
+    learn, other = (Learner(([], None), Tied(), mnist_loss) for _ in range(2))
+    assert learn.save(tmp_path/'model.v2').name == 'model.v2.safetensors'
+    other.load(tmp_path/'model.v2')
+    assert all(torch.equal(p, q) for p, q in zip(learn.model.parameters(), other.model.parameters()))
 
 def test_nan_names_the_place(capsys):
     learn = get_learner()
