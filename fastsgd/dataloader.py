@@ -6,11 +6,13 @@
 __all__ = ['DataLoader', 'DataLoaders']
 
 # %% ../nbs/06_mini_batches.ipynb #f89c30d1
+import os
+
 import numpy as np
 import torch
 from fastcore.basics import patch
 from torch.utils.data import TensorDataset, default_collate
-from .data import show_images
+from .data import read_digit, show_images
 
 # %% ../nbs/06_mini_batches.ipynb #bc267e6f
 def _tensors_of(dataset):
@@ -175,13 +177,15 @@ def to(self:DataLoaders,
 @patch
 def show_batch(self:DataLoaders, max_n:int=9): return self.train.show_batch(max_n=max_n)
 
+def _read(item): return read_digit(item)[0] if isinstance(item, (str, os.PathLike)) else np.array(item)
+
 @patch
 def test_dl(self:DataLoaders,
-    items, # Images as tensors or arrays (or grey images of Pillow's), each `[28, 28]` or as the training images are: 0 to 1, or bytes from 0 to 255
+    items, # Image files, or images as tensors, arrays or grey images of Pillow's, each `[28, 28]` or as the training images are: 0 to 1, or bytes from 0 to 255
     **kwargs, # Not used; fastai passes some
 )->DataLoader: # Batches `(xb,)`, without targets
     "New images in batches like those of the training set; raises `ValueError` for images of another size"
-    shape, items = self.train.one_batch()[0].shape[1:], [torch.as_tensor(np.asarray(x)) for x in items]
+    shape, items = self.train.one_batch()[0].shape[1:], [torch.as_tensor(x if isinstance(x, torch.Tensor) else _read(x)) for x in items]
     items = [x/255 if x.dtype is torch.uint8 else x.float() for x in items]
     if not items: raise ValueError('there are no images')
     for x in items:

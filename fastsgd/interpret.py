@@ -67,17 +67,24 @@ def most_confused(
 
 # %% ../nbs/12_full_mnist.ipynb #8fb5fc73
 def top_losses(
-    probs:torch.Tensor, # Probabilities `[n, labels]`
+    probs:torch.Tensor, # Probabilities `[n, labels]`, or `[n, 1]` of the first of two labels
     y:torch.Tensor, # True labels, int64 `[n]`
     k:int=9, # How many; all if there are fewer
 )->tuple: # The losses, largest first, and where they are: `[k]` and int64 `[k]`
     "The items with the largest loss, `-log` of the probability of the true label"
-    losses = -probs.gather(1, y[:, None])[:, 0].clamp(min=1e-38).log()
+    losses = -_for_each_label(probs).gather(1, y[:, None])[:, 0].clamp(min=1e-38).log()
     return losses.topk(min(k, len(y)))
 
+def _for_each_label(probs):
+    "Probabilities `[n, labels]` from those, or from `[n, 1]` of the first of two; raises `ValueError` for what are no probabilities"
+    if probs.ndim == 2 and probs.shape[1] == 1: probs = torch.cat([probs, 1 - probs], 1)
+    if probs.ndim != 2 or probs.min() < 0 or (probs.sum(1) - 1).abs().max() > 1e-3:
+        raise ValueError('expected probabilities, in rows that add up to 1; `probabilities` makes them of scores')
+    return probs
+
 def plot_top_losses(
-    x:torch.Tensor, # Images `[n, 28, 28]`
-    probs:torch.Tensor, # Probabilities `[n, labels]`
+    x:torch.Tensor, # Images `[n, 28, 28]` or `[n, 784]`
+    probs:torch.Tensor, # Probabilities `[n, labels]`, or `[n, 1]` of the first of two labels
     y:torch.Tensor, # True labels, int64 `[n]`
     labels, # Names of the labels, in order
     axs=None, # Matplotlib axes, as many as images are wanted; a new figure of 2 rows of 6 if `None`
@@ -86,7 +93,7 @@ def plot_top_losses(
     if axs is None:
         import matplotlib.pyplot as plt
         axs = plt.subplots(2, 6, figsize=(9, 4), layout='constrained')[1]
-    axs = list(np.ravel(axs))
+    axs, probs, x = list(np.ravel(axs)), _for_each_label(probs), x.view(-1, 28, 28)
     for ax in axs: ax.set_axis_off()
     for ax, i in zip(axs, top_losses(probs, y, len(axs))[1].tolist()):
         p, pred = probs[i].max(0)

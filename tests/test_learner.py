@@ -26,19 +26,20 @@ class Slow(Callback):
     def after_batch(self): time.sleep(0.02); print('.', end='', flush=True) if {dots} else None
 x = torch.randn(320, 4)
 learn = Learner(DataLoaders(DataLoader((x, x[:, :1]), 32), DataLoader((x, x[:, :1]), 320)), torch.nn.Linear(4, 1), lambda p, t: ((p - t)**2).mean(), lr=0.01, cbs=Slow)
-learn.fit({epochs})
-print('epochs', len(learn.recorder.values), 'batches', len(learn.recorder.losses), learn.interrupted)
+try: learn.fit({epochs})
+except KeyboardInterrupt as e: print(e)
+print('epochs', len(learn.recorder.values), 'batches', len(learn.recorder.losses), learn.progress.bar)
 learn.remove_cb(Slow); learn.fit(1); print('goes on', len(learn.recorder.values))
 '''
 
-def test_ctrl_c_ends_the_training_and_not_the_program():
+def test_ctrl_c_says_where_and_leaves_a_usable_learner():
     p = subprocess.Popen([sys.executable, '-c', long_run.format(dots=True, epochs=1000)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while p.stdout.read(1) != '.': pass
     time.sleep(0.5)
     p.send_signal(signal.SIGINT)
     out, err = p.communicate(timeout=60)
     assert p.returncode == 0 and not err, err
-    assert 'Interrupted in epoch' in out and out.split('batches')[1].split()[1] == 'True' and 'goes on 1' in out
+    assert 'interrupted in epoch' in out and out.split('batches')[1].split()[1] == 'None' and 'goes on 1' in out
     assert int(out.split('batches ')[1].split()[0]) > 0
 
 def test_piped_output_is_a_plain_table():
@@ -99,12 +100,13 @@ def test_what_is_cancelled_is_not_counted(stop, event, capsys):
 def test_interrupted_anywhere(event, capsys):
     def stop(): raise KeyboardInterrupt
     learn = get_learner()
-    learn.fit(1, cbs=Callback(**{event: stop}))
-    out = capsys.readouterr().out
-    assert learn.interrupted and 'Interrupted in epoch 0' in out
+    with pytest.raises(KeyboardInterrupt, match='interrupted in epoch 0') as e: learn.fit(1, cbs=Callback(**{event: stop}))
+    assert e.value._render_traceback_() == [str(e.value)]    # all that a notebook shows
+    before = learn.model.weight.detach().clone()
     assert all(p.grad is None or not p.grad.any() for p in learn.model.parameters())    # nothing is left for the next step
     learn.add_cb(Callback(after_backward=stop))
-    with pytest.raises(KeyboardInterrupt): learn.lr_find(show_plot=False)
+    with pytest.raises(KeyboardInterrupt, match='as they were'): learn.lr_find(show_plot=False)
+    assert torch.equal(before, learn.model.weight)
 
 def test_measuring_in_the_middle_of_training_changes_nothing(capsys):
     plain, curious = get_learner(), get_learner()
@@ -145,6 +147,10 @@ def test_what_does_not_fit_is_refused(capsys):
     with pytest.raises(ValueError, match='without a validation set'): learn.fit(1, cbs=EarlyStoppingCallback())
     with pytest.raises(ValueError, match='no targets'): Learner(([(x,)], None), model, mnist_loss).fit(1)
     with pytest.raises(ValueError, match='n_epoch'): learn.fit(-1)
+    with pytest.raises(TypeError, match='n_epoch'): learn.fit(2.5)
+    with pytest.raises(ValueError, match='lr must be 0 or above'): learn.fit(1, -1)
+    with pytest.raises(TypeError, match='lr must be a number'): learn.fit(1, '0.1')
+    with pytest.raises(TypeError, match='functions'): Learner((batches, None), model, mnist_loss, metrics='accuracy')
     with pytest.raises(ValueError, match='num_it'): learn.lr_find(num_it=5)
     for plot in (get_learner().recorder.plot_loss, get_learner().recorder.plot_sched): pytest.raises(ValueError, plot).match('call fit first')
     learn.fit(0)
