@@ -1,0 +1,74 @@
+"""Runs all tasks, prints a table, and writes `benchmarks/results.md` and its plot:
+
+    python -m benchmarks            # about ten minutes
+    python -m benchmarks --quick    # under two minutes, and nothing is written
+"""
+import argparse, datetime, importlib.metadata, os, platform, re, sys
+from pathlib import Path
+
+import torch
+from .tasks import tasks
+
+def processor():
+    found = re.search(r'model name\s*: (.*)', Path('/proc/cpuinfo').read_text()) if Path('/proc/cpuinfo').exists() else None
+    return f'{found[1] if found else platform.processor() or platform.machine()}, {os.cpu_count()} cores'
+
+def versions():
+    out = []
+    for name in ('torch', 'fastai', 'scikit-learn', 'jax'):
+        try: out.append(f'{name} {importlib.metadata.version(name)}')
+        except importlib.metadata.PackageNotFoundError: pass
+    return f'Python {platform.python_version()}, ' + ', '.join(out)
+
+def table(rows):
+    lines = ['| work | who | seconds (median) | fastest to slowest | ratio | |', '| --- | --- | --- | --- | --- | --- |']
+    return '\n'.join(lines + [f'| {r.task} | {r.who} | {r.seconds:.3f} | {r.spread[0]:.3f} to {r.spread[1]:.3f} | {r.ratio:.2f} | {r.note} |' for r in rows])
+
+def plot(rows, file):
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    names = list(dict.fromkeys(r.task for r in rows))
+    fig, axs = plt.subplots(len(names), 1, figsize=(8, 0.6*len(names) + 0.32*len(rows)), layout='constrained', height_ratios=[sum(r.task == n for r in rows) + 1 for n in names])
+    for ax, name in zip(axs, names):
+        part = [r for r in rows if r.task == name][::-1]
+        ax.barh([r.who for r in part], [r.seconds for r in part], color=['tab:orange' if 'fastsgd' in r.who or 'get_digits' in r.who else 'tab:blue' for r in part])
+        for r in part: ax.text(r.seconds, r.who, f' {r.seconds:.2f} s', va='center', fontsize=8)
+        ax.set_title(name, fontsize=10); ax.margins(x=0.15); ax.set_xlabel('seconds')
+    fig.savefig(file, dpi=90)
+
+def main():
+    parser = argparse.ArgumentParser(prog='python -m benchmarks', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--quick', action='store_true', help='fewer rounds, less work; writes nothing')
+    parser.add_argument('--threads', type=int, default=1, help='PyTorch threads for everybody (default 1)')
+    parser.add_argument('--only', choices=[t.__name__ for t in tasks], help='one task only; writes nothing')
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    rows, notes = [], []
+    for task in tasks:
+        if args.only and task.__name__ != args.only: continue
+        new, more = task(args.quick)
+        rows, notes = rows + new, notes + more
+        if new: print(table(new), flush=True)
+        for note in more: print(note, flush=True)
+    if args.quick or args.only: return
+    here = Path(__file__).parent
+    threads = f'{args.threads} PyTorch thread' + 's'*(args.threads > 1)
+    text = f"""# Speed, side by side
+
+`python -m benchmarks` measures all of it in one run and writes this page. In each block everybody does the same work: the same number of updates of a
+network of the same size, with the same batch size and learning rate, checked to end with about the same accuracy. They take turns; the seconds are the
+median after a warm-up, and a run during which other programs kept the processor busy is repeated. The ratio compares with the first line of a block: 2 takes twice as long.
+
+{datetime.date.today()}, {processor()}, {threads}, {versions()}
+
+{table(rows)}
+
+![The seconds of the table as bars](results.png)
+
+{chr(10).join('- ' + n for n in notes)}
+"""
+    (here/'results.md').write_text(text, encoding='utf-8')
+    plot(rows, here/'results.png')
+
+if __name__ == '__main__': main()

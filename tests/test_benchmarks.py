@@ -1,0 +1,42 @@
+"The peers of the benchmarks do the same work"
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+root = Path(__file__).parent.parent
+pytestmark = [pytest.mark.skipif(not (root/'benchmarks').exists(), reason='only the installed package is here'), pytest.mark.filterwarnings('ignore')]
+
+@pytest.fixture(scope='module')
+def tasks():
+    sys.path.insert(0, str(root))
+    import benchmarks.tasks
+    yield benchmarks.tasks
+    sys.path.remove(str(root))
+
+def small_work(n_out):
+    from benchmarks.work import Work
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(600, 784, generator=g)
+    y = x[:, 0] > 0
+    x[y] += 0.2
+    split = x, y.float()[:, None] if n_out == 1 else y.long()
+    return Work('small', (split, split), 8, n_out, 3, 64, 3. if n_out == 1 else 0.1, n_out == 1)
+
+@pytest.mark.parametrize('n_out, names', ((1, ('fastsgd_learner', 'bare_loop', 'torch_dataloader', 'fastai_on_fastsgd', 'fastai_learner')),
+                                         (10, ('bare_loop', 'fastsgd_learner', 'torch_dataloader', 'fastai_learner', 'sklearn_mlp', 'jax_scan'))))
+def test_peers_take_as_many_updates_and_learn(tasks, n_out, names, capsys):
+    found, missing = tasks.peers(*names)
+    assert set(found) | set(missing) == set(names) and len(found) >= 5
+    for name, train in found.items():
+        result = train(small_work(n_out))
+        assert result.updates == 30 and result.accuracy > 0.9, f'{name}: {result}'
+
+def test_times_are_medians_of_turns():
+    from benchmarks.measure import middle, side_by_side
+    order = []
+    times, results, _ = side_by_side({k: (lambda k=k: order.append(k) or k) for k in 'ab'}, 3)
+    assert order == list('abababab') or len(order) > 8    # a disturbed turn is repeated
+    assert {k: len(t) for k, t in times.items()} == {'a': 3, 'b': 3} and results == {'a': 'a', 'b': 'b'}
+    assert middle([3, 1, 100]) == 3
