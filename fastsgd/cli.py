@@ -16,13 +16,14 @@ from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import nn
 from . import __version__
-from .data import atomic_write, get_digits, progress
+from .data import atomic_write, get_digits
 from .baseline import PixelSimilarity, rmse_distance
 from .linear import show_weights
 from .losses import accuracy, batch_accuracy, cross_entropy, mnist_loss
 from .dataloader import DataLoader, DataLoaders
-from .training import SGD, Epoch, train_model
+from .training import SGD, Epoch
 from .models import simple_net
+from .learner import Learner
 from .interpret import confusion_matrix, plot_confusion_matrix, plot_top_losses, probabilities
 
 # %% ../nbs/21_cli.ipynb #042df887
@@ -131,8 +132,10 @@ def _train(digits, model, epochs, lr, batch_size, seed, device, out):
     net = _models[model](1 if two else len(digits.labels)).to(device)
     dls = DataLoaders(*(DataLoader((x.flatten(1), target(y)), bs, shuffle, device=device, seed=seed)
                         for (x, y), bs, shuffle in ((digits.train, batch_size, True), (digits.valid, 1024, False))))
-    history = train_model(net, epochs, DataLoaders(progress(dls.train, show=sys.stdout.isatty()), dls.valid), SGD(net.parameters(), lr), loss_func, metric)
-    if not math.isfinite(history[-1].valid_loss): raise FloatingPointError(f'the loss became {history[-1].valid_loss}; a learning rate below {lr} may help. Nothing was saved')
+    learn = Learner(dls, net, loss_func, opt_func=SGD, lr=lr, metrics=metric)
+    try: learn.fit(epochs)
+    except FloatingPointError as e: raise FloatingPointError(f'{e}. Nothing was saved') from None
+    history = [Epoch(i, *row, seconds) for i, (row, seconds) in enumerate(zip(learn.recorder.values, learn.recorder.times))]
     with torch.no_grad(): probs = torch.cat([probabilities(net(xb)) for xb, _ in dls.valid]).cpu()
     settings = dict(epochs=epochs, lr=lr, batch_size=batch_size, seed=seed)
     _save(out, net, model, history, digits, baseline, settings, plot_report(history, net, digits, probs, baseline))
@@ -166,7 +169,7 @@ def _command(func):
     argv = [re.sub(r'^--[^=]+', lambda m: '--' + re.sub('[-_]', dash, m[0][2:]), a) for a in sys.argv[1:]]
     options = {k: v for k, v in vars(parser.parse_args(argv)).items() if k not in ('pdb', 'xtra')}
     try: func(**options)
-    except KeyboardInterrupt: status, why = 130, 'interrupted'
+    except KeyboardInterrupt: status, why = 130, 'interrupted, nothing was saved'
     except (ValueError, TypeError, FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError) as e: status, why = 2, e
     except (OSError, ArithmeticError, SafetensorError) as e: status, why = 1, e
     else: return

@@ -113,7 +113,7 @@ def test_ctrl_c_ends_with_one_line(tmp_path):
         if line.lstrip().startswith('2 '): break # epoch 2: it is training
     p.send_signal(signal.SIGINT)
     out, err = p.communicate(timeout=60)
-    assert p.returncode == 130 and err == 'fastsgd_train: interrupted\n' and not (tmp_path/'here').exists()
+    assert p.returncode == 130 and err == 'fastsgd_train: interrupted, nothing was saved\n' and not (tmp_path/'here').exists()
 
 @pytest.mark.skipif(not has_mnist, reason='needs MNIST')
 def test_mnist_reaches_98_percent(cli, tmp_path):
