@@ -24,6 +24,8 @@ def peers(*names):
     missing = [n for n in names if importlib.util.find_spec(needs.get(n, 'torch')) is None]
     return {n: importlib.import_module(f'benchmarks.peers.{n}').train for n in names if n not in missing}, missing
 
+def disturbance(n, what): return [f'{n} measurements of "{what}" were disturbed by other programs'] if n else []
+
 def training(work, names, rounds):
     "The same work by several peers, which must take as many updates and end about as accurate"
     found, missing = peers(*names)
@@ -32,7 +34,7 @@ def training(work, names, rounds):
     for n, r in results.items():
         if r.updates != work.updates: raise RuntimeError(f'{n} took {r.updates} updates where {work.updates} were asked for')
         if abs(r.accuracy - results[first].accuracy) > 0.02: raise RuntimeError(f'{n} ends at {r.accuracy:.4f}, {first} at {results[first].accuracy:.4f}: not the same work')
-    notes = [f'not installed, left out: {n}' for n in missing] + ([f'{disturbed} measurements of "{work.name}" were disturbed by other programs'] if disturbed else [])
+    notes = [f'not installed, left out: {n}' for n in missing] + disturbance(disturbed, work.name)
     return [Row(work.name, n, middle(t), (min(t), max(t)), middle(t)/middle(times[first]), f'{results[n].updates:,} updates, accuracy {results[n].accuracy:.4f}') for n, t in times.items()], notes
 
 def chapter_network(quick):
@@ -58,11 +60,11 @@ def to_98(quick):
     bare, _ = peers('bare_loop')
     seeds = range(2 if quick else 5)
     runs = [timed(partial(train, seed)) for seed in seeds]
-    epochs = [timed(partial(bare['bare_loop'], work))[0] for _ in seeds]
+    bare_runs = [timed(partial(bare['bare_loop'], work)) for _ in seeds]
     accs = [validate_epoch(model, DataLoader(valid, 10_000), accuracy) for _, model, _ in runs]
-    times, task = [s for s, *_ in runs], f'training to 98 %, ten digits (mnist), {len(seeds)} seeds'
+    times, epochs, task = [s for s, *_ in runs], [s for s, *_ in bare_runs], f'training to 98 %, ten digits (mnist), {len(seeds)} seeds'
     return [Row(task, 'bare_loop, one epoch of 784-30-10', middle(epochs), (min(epochs), max(epochs)), 1., ''),
-            Row(task, 'fastsgd_learner, 784-192-10, two epochs', middle(times), (min(times), max(times)), middle(times)/middle(epochs), f'accuracy {min(accs):.4f} to {max(accs):.4f}')], []
+            Row(task, 'fastsgd_learner, 784-192-10, two epochs', middle(times), (min(times), max(times)), middle(times)/middle(epochs), f'accuracy {min(accs):.4f} to {max(accs):.4f}')], disturbance(sum(d for *_, d in runs + bare_runs), task)
 
 def loading(quick):
     "The images of MNIST again, decoded from their files with Pillow, and through `get_digits`, which keeps them"
@@ -79,15 +81,15 @@ def loading(quick):
     ours, theirs = middle(times['get_digits, second load']), middle(times['Pillow'])/share
     how = '' if share == 1 else f', extrapolated from {len(files):,}'
     return [Row('all 70,000 images of MNIST', 'get_digits, second load', ours, (min(times['get_digits, second load']), max(times['get_digits, second load'])), 1., 'float32, 0 to 1'),
-            Row('all 70,000 images of MNIST', 'decoded by Pillow', theirs, tuple(v/share for v in (min(times['Pillow']), max(times['Pillow']))), theirs/ours, f'bytes{how}')], []
+            Row('all 70,000 images of MNIST', 'decoded by Pillow', theirs, tuple(v/share for v in (min(times['Pillow']), max(times['Pillow']))), theirs/ours, f'bytes{how}')], disturbance(disturbed, 'all 70,000 images of MNIST')
 
 def importing(quick):
     "Fresh processes that import one thing"
     def fresh(code): return lambda: subprocess.run([sys.executable, '-c', code], check=True, capture_output=True)
     kinds = {'torch': 'import torch', 'fastsgd.all': 'import fastsgd.all', 'fastai.basics': 'import fastai.basics', 'fastai.vision.all': 'import fastai.vision.all'}
     if importlib.util.find_spec('fastai') is None: kinds = {k: v for k, v in kinds.items() if 'fastai' not in k}
-    times, _, _ = side_by_side({k: fresh(code) for k, code in kinds.items()}, 2 if quick else 5)
-    return [Row('import, in a fresh process', k, middle(t), (min(t), max(t)), middle(t)/middle(times['torch']), '') for k, t in times.items()], []
+    times, _, disturbed = side_by_side({k: fresh(code) for k, code in kinds.items()}, 2 if quick else 5)
+    return [Row('import, in a fresh process', k, middle(t), (min(t), max(t)), middle(t)/middle(times['torch']), '') for k, t in times.items()], disturbance(disturbed, 'import')
 
 memory_code = '''
 import re, torch

@@ -20,7 +20,7 @@ from .data import atomic_write, get_digits
 from .baseline import PixelSimilarity, rmse_distance
 from .linear import show_weights
 from .losses import accuracy, batch_accuracy, cross_entropy, mnist_loss
-from .dataloader import DataLoader, DataLoaders
+from .dataloader import DataLoaders
 from .training import SGD, Epoch
 from .models import simple_net
 from .learner import Learner
@@ -126,17 +126,14 @@ def _train(digits, model, epochs, lr, batch_size, seed, device, out):
     baseline = PixelSimilarity(rmse_distance).fit(*digits.train).accuracy(*digits.valid)
     print(f'Baseline (pixel similarity, RMSE): accuracy {baseline:.4f}\n')
     two = len(digits.labels) == 2 # one score for two labels, as in the chapter; else one for each
-    target = (lambda y: (y == 0).float()[:, None]) if two else (lambda y: y)
     loss_func, metric = (mnist_loss, batch_accuracy) if two else (cross_entropy, accuracy)
     torch.manual_seed(seed)
     net = _models[model](1 if two else len(digits.labels)).to(device)
-    dls = DataLoaders(*(DataLoader((x.flatten(1), target(y)), bs, shuffle, device=device, seed=seed)
-                        for (x, y), bs, shuffle in ((digits.train, batch_size, True), (digits.valid, 1024, False))))
-    learn = Learner(dls, net, loss_func, opt_func=SGD, lr=lr, metrics=metric)
+    learn = Learner(DataLoaders.from_digits(digits, batch_size, seed, device), net, loss_func, opt_func=SGD, lr=lr, metrics=metric)
     try: learn.fit(epochs)
     except FloatingPointError as e: raise FloatingPointError(f'{e}. Nothing was saved') from None
     history = [Epoch(i, *row, seconds) for i, (row, seconds) in enumerate(zip(learn.recorder.values, learn.recorder.times))]
-    with torch.no_grad(): probs = torch.cat([probabilities(net(xb)) for xb, _ in dls.valid]).cpu()
+    probs = probabilities(learn.get_preds(act=lambda scores: scores)[0])
     settings = dict(epochs=epochs, lr=lr, batch_size=batch_size, seed=seed)
     _save(out, net, model, history, digits, baseline, settings, plot_report(history, net, digits, probs, baseline))
     print(f'\n{digits.source}: accuracy {history[-1].metric:.4f}, baseline {baseline:.4f}, '

@@ -22,6 +22,7 @@ from .data import atomic_write
 from .dataloader import DataLoaders, _to
 from .descent import combined_cos, sched_exp
 from .training import SGD
+from .models import count_params
 
 # %% ../nbs/10_learner.ipynb #45d766ba
 _outer_events = 'before_fit before_epoch before_train after_train before_validate after_validate after_cancel_epoch after_epoch after_cancel_fit after_fit'.split()
@@ -113,64 +114,76 @@ class Learner:
                     self.opt.zero_grad()
                     self.pred = self.loss_grad = None
 
-    def _do_epoch(self):
-        self._do_epoch_train()
-        if self.dls.valid is not None: self._do_epoch_validate(self.dls.valid)
+# %% ../nbs/10_learner.ipynb #38188421
+@patch
+def _do_epoch(self:Learner):
+    self._do_epoch_train()
+    if self.dls.valid is not None: self._do_epoch_validate(self.dls.valid)
 
-    def _do_epoch_train(self):
-        self._all_batches(self.dls.train, True, 'train')
+@patch
+def _do_epoch_train(self:Learner):
+    self._all_batches(self.dls.train, True, 'train')
 
-    def _do_epoch_validate(self, dl):
-        with torch.no_grad(): self._all_batches(dl, False, 'validate')
+@patch
+def _do_epoch_validate(self:Learner, dl):
+    with torch.no_grad(): self._all_batches(dl, False, 'validate')
 
-    def _all_batches(self, dl, training, stage):
-        self.dl, self.training, self.iter, self.n_iter = dl, training, -1, _n_batches(dl)
-        self.device = next((p.device for p in self.model.parameters()), None)
-        self.model.train(training)
+@patch
+def _all_batches(self:Learner, dl, training, stage):
+    self.dl, self.training, self.iter, self.n_iter = dl, training, -1, _n_batches(dl)
+    self.device = next((p.device for p in self.model.parameters()), None)
+    self.model.train(training)
+    self(f'before_{stage}')
+    for self.iter, batch in enumerate(dl): self.one_batch(batch)
+    if self.iter < 0: raise ValueError(f'there is no batch to {stage} with: an iterator can be gone through only once')
+    self(f'after_{stage}')
+
+# %% ../nbs/10_learner.ipynb #28ca19b4
+@patch
+def one_batch(self:Learner, batch):
+    "Predict and measure; in training, also take a step"
+    if type(batch[0]) is not torch.Tensor or batch[0].device != self.device: batch = batch if self.device is None else _to(batch, self.device)
+    n_inp = getattr(self.dls, 'n_inp', max(len(batch) - 1, 1))
+    self.xb, self.yb, self.pred, self.loss = tuple(batch[:n_inp]), tuple(batch[n_inp:]), None, None
+    self.context = _no_context
+    self._with_events(self._do_one_batch, 'batch', CancelBatchException)
+
+@patch
+def _do_one_batch(self:Learner):
+    with self.context: self.pred = self.model(*self.xb)
+    self('after_pred')
+    if self.yb:
+        self.loss_grad = self.loss_func(self.pred, *self.yb)
+        self.loss = self.loss_grad.detach()
+        self('after_loss')
+    if not self.training: return
+    if not self.yb: raise ValueError('there are no targets in this batch to learn from')
+    self('before_backward')
+    self.loss_grad.backward()
+    self('after_backward')
+    self('before_step')
+    self.opt.step()
+    self('after_step')
+    self.opt.zero_grad()
+
+# %% ../nbs/10_learner.ipynb #32746afd
+@patch
+def _with_events(self:Learner, f, stage, cancelled):
+    try:
         self(f'before_{stage}')
-        for self.iter, batch in enumerate(dl): self.one_batch(batch)
-        if self.iter < 0: raise ValueError(f'there is no batch to {stage} with: an iterator can be gone through only once')
-        self(f'after_{stage}')
+        f()
+    except cancelled: self(f'after_cancel_{stage}')
+    self(f'after_{stage}')
 
-    def one_batch(self, batch):
-        "Predict and measure; in training, also take a step"
-        if type(batch[0]) is not torch.Tensor or batch[0].device != self.device: batch = batch if self.device is None else _to(batch, self.device)
-        n_inp = getattr(self.dls, 'n_inp', max(len(batch) - 1, 1))
-        self.xb, self.yb, self.pred, self.loss = tuple(batch[:n_inp]), tuple(batch[n_inp:]), None, None
-        self.context = _no_context
-        self._with_events(self._do_one_batch, 'batch', CancelBatchException)
+@patch
+def __call__(self:Learner,
+    event:str, # One of the names in the picture
+):
+    "Announce an event to the callbacks that have a method for it"
+    for f in self._handlers[self.training].get(event, ()): f()
 
-    def _do_one_batch(self):
-        with self.context: self.pred = self.model(*self.xb)
-        self('after_pred')
-        if self.yb:
-            self.loss_grad = self.loss_func(self.pred, *self.yb)
-            self.loss = self.loss_grad.detach()
-            self('after_loss')
-        if not self.training: return
-        if not self.yb: raise ValueError('there are no targets in this batch to learn from')
-        self('before_backward')
-        self.loss_grad.backward()
-        self('after_backward')
-        self('before_step')
-        self.opt.step()
-        self('after_step')
-        self.opt.zero_grad()
-
-    def _with_events(self, f, stage, cancelled):
-        try:
-            self(f'before_{stage}')
-            f()
-        except cancelled: self(f'after_cancel_{stage}')
-        self(f'after_{stage}')
-
-    def __call__(self,
-        event:str, # One of the names in the picture
-    ):
-        "Announce an event to the callbacks that have a method for it"
-        for f in self._handlers[self.training].get(event, ()): f()
-
-    def __repr__(self): return f"Learner({type(self.model).__name__} of {sum(p.numel() for p in self.model.parameters()):,} parameters, {getattr(self.loss_func, '__name__', self.loss_func)}, {[type(cb).__name__ for cb in self.cbs]})"
+@patch
+def __repr__(self:Learner): return f"Learner({type(self.model).__name__} of {sum(p.numel() for p in self.model.parameters()):,} parameters, {getattr(self.loss_func, '__name__', self.loss_func)}, {[type(cb).__name__ for cb in self.cbs]})"
 
 # %% ../nbs/10_learner.ipynb #ec08ffb6
 _default_cbs = []    # every learner gets one of each; filled further down
@@ -238,6 +251,7 @@ def removed_cbs(self:Learner, cbs):
     try: yield self.remove_cbs(gone)
     finally: self.add_cbs(gone)
 
+# %% ../nbs/10_learner.ipynb #c1bca604
 @patch
 def create_opt(self:Learner):
     "Make a new optimizer for all parameters that can be trained; raises `ValueError` if there are none"
@@ -292,7 +306,7 @@ class Recorder(Callback):
     def __init__(self): self._clear()
 
     def _clear(self):
-        self.losses, self.lrs, self.iters, self.values, self.times, self.hps = [], [], [], [], [], {}
+        self.losses, self.iters, self.values, self.times, self.hps = [], [], [], [], {}
         self._losses, self._row, self.valid_record = [], [], []
 
     def before_fit(self):
@@ -325,12 +339,14 @@ class Recorder(Callback):
         "Move the losses of the training batches to `losses`"
         done, self._losses = self._read(self._losses), []
         self.losses += done
-        self.lrs = self.hps.get('lr', [])[:len(self.losses)]
         return done
 
-    def after_train(self):
-        done = self._keep()
-        self._row = [self._mean(done)]
+    def after_train(self): self._row = [self._mean(self._keep())]
+
+    @property
+    def lrs(self):
+        "The learning rate of each batch"
+        return self.hps.get('lr', [])
 
     def after_validate(self):
         self.valid_record = [self._mean(self._read(t)) for t in (self._losses, *self._measured)] if self._sizes else []
@@ -538,12 +554,13 @@ class LRFinder(ParamScheduler):
         self.opt.load_state_dict(self.kept[1])
         self.opt.zero_grad()
 
+# %% ../nbs/10_learner.ipynb #f2a8cfc7
 def valley(
     lrs:list, # Learning rates that were tried, rising
     losses:list, # The smoothed loss at each
 )->int: # Place of the suggested one
     "Halfway along the longest series of falling losses (fastai's default suggestion)"
-    longest, before = [1]*len(losses), list(range(len(losses)))
+    longest = [1]*len(losses)
     for i in range(len(losses)):
         for j in range(i):
             if losses[i] < losses[j] and longest[i] < longest[j] + 1: longest[i] = longest[j] + 1
@@ -556,6 +573,7 @@ class SuggestedLRs(NamedTuple):
     "What `lr_find` suggests"
     valley: float # Learning rate halfway along the longest valley
 
+# %% ../nbs/10_learner.ipynb #8e18e021
 @patch
 def lr_find(self:Learner,
     start_lr:float=1e-7, # The first learning rate
@@ -617,6 +635,7 @@ class EarlyStoppingCallback(Callback):
             print(f'{self.monitor} has not become better since epoch {self.best_epoch}: stopping')
             raise CancelFitException
 
+# %% ../nbs/10_learner.ipynb #a27403b4
 class GradientClip(Callback):
     "Shortens the gradient of all parameters together, if it is longer than `max_norm`"
     order, run_valid = 11, False
@@ -734,7 +753,7 @@ def summary(self:Learner)->str: # A table, as text
         self.model.train(was_training)
     lines = [f'{"Layer":<20}{"gives":<24}{"parameters":>12}', *(f'{name:<20}{shape:<24}{n:>12,}' for name, shape, n in rows)]
     params = list(self.model.parameters())
-    total, trainable = sum(p.numel() for p in params), sum(p.numel() for p in params if p.requires_grad)
+    total, trainable = sum(p.numel() for p in params), count_params(self.model)
     lines += [f'{"all":<44}{total:>12,}' + (f' ({trainable:,} of them trainable)' if trainable < total else ''),
               f"loss: {getattr(self.loss_func, '__name__', self.loss_func)}, optimizer: {getattr(self.opt_func, '__name__', self.opt_func)}, callbacks: {', '.join(type(cb).__name__ for cb in self.cbs)}"]
     return _Text('\n'.join(lines))
