@@ -93,22 +93,22 @@ def fastai_data_folder()->Path: # May not exist yet
 # %% ../nbs/00_data.ipynb #765896ba
 class Split(NamedTuple):
     "Images and their labels: unpacks as `x, y`"
-    x: torch.Tensor # Images, float32 `[n, 28, 28]`, 0 (paper) to 1 (ink)
+    x: torch.Tensor # Images, float32 `[n, 28, 28]`, 0 (paper) to 1 (ink); or memory-mapped, uint8, 0 to 255
     y: torch.Tensor # Place of each image's label in `Digits.labels`, int64 `[n]`
 
-    def __repr__(self): return f'Split(x: float32 {list(self.x.shape)}, y: int64 {list(self.y.shape)})'
+    def __repr__(self): return f"Split(x: {'memory-mapped uint8' if isinstance(self.x, np.memmap) else 'float32'} {list(self.x.shape)}, y: int64 {list(self.y.shape)})"
 
 class Digits:
     "Images of digits to learn from (`train`) and to check with (`valid`); raises `ValueError` where shapes or labels do not fit together"
     def __init__(self,
-        train, # `(x, y)` to learn from: float32 `[n, 28, 28]`, 0 to 1, and int64 `[n]`, positions in `labels`
+        train, # `(x, y)` to learn from: float32 `[n, 28, 28]`, 0 to 1 (or a memory-mapped uint8 array), and int64 `[n]`, positions in `labels`
         valid, # `(x, y)` to check with
         labels, # What the positions in `y` stand for, in order, like fastai's `vocab`
         source:str, # Where the images come from
     ):
         self.train, self.valid, self.labels, self.source = Split(*train), Split(*valid), tuple(labels), source
         for name, (x, y) in (('train', self.train), ('valid', self.valid)):
-            if y.ndim != 1 or x.shape != (len(y), 28, 28) or x.dtype != torch.float32 or y.dtype != torch.int64:
+            if y.ndim != 1 or x.shape != (len(y), 28, 28) or x.dtype != (np.uint8 if isinstance(x, np.memmap) else torch.float32) or y.dtype != torch.int64:
                 raise ValueError(f'{name}: expected x as float32 [n, 28, 28] and y as int64 [n], '
                                  f'got {x.dtype} {list(x.shape)} and {y.dtype} {list(y.shape)}')
             if len(y) and not 0 <= int(y.min()) <= int(y.max()) < len(self.labels):
@@ -123,7 +123,7 @@ class Digits:
     ): # Array of axes, a row for each label
         "Show the first `n` training images of each label, a row for each"
         x, y = self.train
-        rows = [x[y == i][:n] for i in range(len(self.labels))]
+        rows = [x[(y == i).nonzero()[:n, 0]] for i in range(len(self.labels))]
         n = max(len(r) for r in rows)
         ims = [r[j] if j < len(r) else torch.zeros(28, 28) for r in rows for j in range(n)]
         axs = show_images(ims, nrows=len(rows), ncols=n, imsize=1)
@@ -191,9 +191,8 @@ def _is(kind, e):
     try: return e.is_dir() if kind == 'dir' else e.is_file()
     except OSError: return False
 
-def _image_files(folder, check):
-    "The names of the image files right inside `folder`, in order; without `check`, whatever has such a name is taken for one"
-    if not check: return sorted(o for o in os.listdir(folder) if o.endswith(_suffixes))
+def _image_files(folder):
+    "The names of the image files right inside `folder`, in order"
     names = []
     for e in os.scandir(folder):
         if not e.name.lower().endswith(_suffixes) or e.name.startswith('.'): continue
@@ -201,8 +200,8 @@ def _image_files(folder, check):
         elif not _is('dir', e): raise FileNotFoundError(f'{e.path} is no file: a link that leads nowhere?')
     return sorted(names)
 
-def _list_folder(path, check=True):
-    "`{'train': {label: (folder, names of files)}, 'valid': …}` of the image folder `path`; raises where it is not laid out as one"
+def _label_folders(path):
+    "`{'train': {label: folder}, 'valid': …}` of the image folder `path`; raises where it is not laid out as one"
     if not path.exists(): raise FileNotFoundError(f'no such folder: {path}')
     if not path.is_dir(): raise ValueError(f'{path} is neither a folder nor an .npz file')
     halves = next((h for h in (('train', 'valid'), ('training', 'testing')) if all((path/o).is_dir() for o in h)), None)
@@ -215,8 +214,11 @@ def _list_folder(path, check=True):
                          f'{halves[1]} for {", ".join(names[1]) or "none"}')
     numbers = all(o.isascii() and o.isdigit() and str(int(o)) == o for o in names[0])
     if numbers: names[0].sort(key=int)
-    listing = {key: {int(o) if numbers else o: (path/half/o, _image_files(path/half/o, check)) for o in names[0]}
-               for key, half in zip(('train', 'valid'), halves)}
+    return {key: {int(o) if numbers else o: path/half/o for o in names[0]} for key, half in zip(('train', 'valid'), halves)}
+
+def _list_images(folders):
+    "`{'train': {label: (folder, names of files)}, 'valid': …}` of what `_label_folders` found; raises where a label has no image"
+    listing = {half: {label: (folder, _image_files(folder)) for label, folder in labels.items()} for half, labels in folders.items()}
     for labels in listing.values():
         for folder, files in labels.values():
             if not files: raise ValueError(f'{folder} has no image in it')
@@ -267,17 +269,17 @@ def atomic_write(
     finally: tmp.unlink(missing_ok=True)
 
 # %% ../nbs/00_data.ipynb #cd2002d9
-_cache_format = 1
+_cache_format = 2
 
-def _fingerprint(listing, stat):
-    "A hash of the files of `listing`: their names and, with `stat`, their sizes and times of change"
-    h = hashlib.sha256(f'{_cache_format} {stat}'.encode())
-    for half, labels in listing.items():
-        for label, (folder, names) in labels.items():
+def _fingerprint(folders, listing=None):
+    "A hash of label folders with their times of change or, with `listing`, of all their files: names, sizes and times"
+    h = hashlib.sha256(f'{_cache_format}'.encode())
+    def note(path): s = os.stat(path); h.update(f'{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns};'.encode())
+    for half, labels in folders.items():
+        for label, folder in labels.items():
+            names = listing[half][label][1] if listing else ()
             h.update(os.fsencode('\0'.join([f'\n{half}/{label}', *names])))
-            for name in names if stat else ():
-                s = os.stat(os.path.join(folder, name))
-                h.update(f'{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns};'.encode())
+            for path in [os.path.join(folder, name) for name in names] or [folder]: note(path)
     return h.hexdigest()
 
 def _crc(tensors):
@@ -296,35 +298,53 @@ def _read_cache(file, fingerprint):
         return (tensors, meta['note']) if _crc(tensors) == meta.get('crc') else None
     except (OSError, SafetensorError, ValueError, KeyError): return None
 
-def _read_folder(path, counts=None, stat=True):
-    "Tensors, labels and note of an image folder, from its cache where that is up to date"
-    listing = _list_folder(path, check=stat)
+def _check_counts(path, listing, counts):
     found = tuple(map(_count, listing.values()))
-    if counts is not None and found != counts:
-        raise ValueError(f'{path} holds {found[0]:,} and {found[1]:,} images, not {counts[0]:,} and {counts[1]:,}: '
-                         'a download or unpacking was probably interrupted. Delete the folder, and it can be fetched again')
-    cache, fingerprint = path.with_name(path.name + '.fastsgd.safetensors'), _fingerprint(listing, stat)
+    if found != counts: raise ValueError(f'{path} holds {found[0]:,} and {found[1]:,} images, not {counts[0]:,} and {counts[1]:,}: '
+        'a download or unpacking was probably interrupted. Delete the folder, and it can be fetched again')
+
+def _read_folder(path, counts=None):
+    "Tensors, labels and note of an image folder, from its cache where that is up to date; with `counts`, a download that must have so many images"
+    folders = _label_folders(path)
+    listing = None if counts else _list_images(folders)
+    cache, fingerprint = path.with_name(path.name + '.fastsgd.safetensors'), _fingerprint(folders, listing)
     tensors, note = _read_cache(cache, fingerprint) or (None, None)
     if tensors is None:
+        listing = listing or _list_images(folders)
+        if counts: _check_counts(path, listing, counts)
         tensors, note = _decode(listing)
         meta = {'fingerprint': fingerprint, 'crc': _crc(tensors), 'note': note}
         try:
             with atomic_write(cache) as tmp: tmp.write_bytes(save(tensors, metadata=meta))
         except (OSError, SafetensorError): pass # a cache that can't be kept (a read-only disk, say) costs time, nothing else
-    return tensors, tuple(listing['train']), note
+    return tensors, tuple(folders['train']), note
 
 # %% ../nbs/00_data.ipynb #0c601da8
-def _read_npz(path):
-    "Tensors and labels of a file in the layout of Keras's `mnist.npz`"
+_names_of_arrays = ('x_train', 'y_train', 'x_test', 'y_test')
+
+def _open_npz(path):
+    "The arrays in a file in the layout of Keras's `mnist.npz`"
     if not path.exists(): raise FileNotFoundError(f'no such file: {path}')
     try:
-        with np.load(path, allow_pickle=False) as f:
-            arrays = {k: np.asarray(f[k]) for k in ('x_train', 'y_train', 'x_test', 'y_test')}
+        with np.load(path, allow_pickle=False) as f: return {k: np.asarray(f[k]) for k in _names_of_arrays}
     except KeyError as e: raise ValueError(f'{path} has no array {e.args[0].split()[0]}; expected x_train, y_train, x_test and y_test') from None
     except Exception as e: # a damaged zip, a pickled object, an array that is cut off
         why = ('it is no .npz file (a zip of arrays), or is cut off' if not zipfile.is_zipfile(path) else
                'it holds a pickled object, which could run code when opened' if 'pickle' in str(e) else f'it is damaged ({e})')
         raise ValueError(f'{path} is not read: {why}') from None
+
+def _open_npy(path, mapped):
+    "The arrays in the four `.npy` files of the folder `path`, the images memory-mapped if `mapped`"
+    arrays = {}
+    for k in _names_of_arrays:
+        file = path/f'{k}.npy'
+        try: arrays[k] = np.load(file, mmap_mode='r' if mapped and k[0] == 'x' else None, allow_pickle=False)
+        except FileNotFoundError: raise FileNotFoundError(f'{path} has no {k}.npy; expected x_train, y_train, x_test and y_test') from None
+        except Exception as e: raise ValueError(f"{file} is not read: {'it holds a pickled object, which could run code when opened' if 'pickle' in str(e) else f'it is no .npy file, or is damaged ({e})'}") from None
+    return arrays
+
+def _read_arrays(path, arrays):
+    "Images, places of labels, and labels of the four arrays"
     for half in ('train', 'test'):
         x, y = arrays[f'x_{half}'], arrays[f'y_{half}']
         if x.dtype != np.uint8 or x.ndim != 3 or x.shape[1:] != (28, 28) or not len(x):
@@ -334,9 +354,8 @@ def _read_npz(path):
     labels = np.unique(arrays['y_train'])
     missing = np.setdiff1d(arrays['y_test'], labels)
     if len(missing): raise ValueError(f'{path}: y_test has the label {missing[0]}, which y_train has not')
-    tensors = {f'x_{new}': torch.from_numpy(arrays[f'x_{old}']) for new, old in (('train', 'train'), ('valid', 'test'))}
-    tensors |= {f'y_{new}': torch.from_numpy(np.searchsorted(labels, arrays[f'y_{old}'])) for new, old in (('train', 'train'), ('valid', 'test'))}
-    return tensors, tuple(labels.tolist()), ''
+    return {f'{k}_{new}': torch.from_numpy(np.searchsorted(labels, a)) if k == 'y' else a if isinstance(a, np.memmap) else torch.from_numpy(a)
+            for k in 'xy' for new, old in (('train', 'train'), ('valid', 'test')) for a in [arrays[f'{k}_{old}']]}, tuple(labels.tolist()), ''
 
 # %% ../nbs/00_data.ipynb #4c073854
 def _read_sklearn():
@@ -382,7 +401,7 @@ def _read_mnist(name, timeout=15.):
     _, folder, *counts, _ = _sets[name]
     path = fastai_data_folder()/folder
     if not path.exists(): _fetch(name, timeout)
-    return _read_folder(path, tuple(counts), stat=False)
+    return _read_folder(path, tuple(counts))
 
 # %% ../nbs/00_data.ipynb #c740bb29
 def _read_auto(labels):
@@ -397,6 +416,10 @@ def _read_auto(labels):
     print(f"Using scikit-learn's 1,797 digits instead of MNIST: {why}.")
     return 'sklearn', _read_sklearn()
 
+def _scaled(x):
+    "Bytes as float32 from 0 to 1; NumPy does it in one pass, in large pages of memory"
+    return torch.from_numpy(np.divide(x.numpy(), np.float32(255), dtype=np.float32))
+
 def _pick(tensors, has, labels, source):
     "A `Digits` of those of `tensors` whose label is in `labels`, numbered in that order"
     places = {str(o): i for i, o in enumerate(has)}
@@ -408,13 +431,14 @@ def _pick(tensors, has, labels, source):
         y = new[y]
         keep = y >= 0
         if not keep.all(): x, y = x[keep], y[keep]
-        return Split(x.float().div_(255), y)
+        return Split(_scaled(x), y)
     return Digits(half(tensors['x_train'], tensors['y_train']), half(tensors['x_valid'], tensors['y_valid']),
                   [has[places[str(o)]] for o in labels], source)
 
 def get_digits(
     labels=None, # The labels wanted, in the order in which `y` shall count them; all if `None`
-    source='auto', # `'auto'`, `'mnist'`, `'mnist_sample'`, `'sklearn'`, an image folder or an `.npz` file
+    source='auto', # `'auto'`, `'mnist'`, `'mnist_sample'`, `'sklearn'`, an image folder, an `.npz` file or a folder of `.npy` files
+    mapped:bool=False, # Leave the images of `.npy` files on disk, as memory-mapped uint8?
 )->Digits: # `train` and `valid`, each `x` float32 `[n, 28, 28]`, 0 to 1, and `y` int64 `[n]`
     "Images of handwritten digits; raises `FileNotFoundError`, `ValueError` or `TypeError` with a sentence that says what is wrong"
     if labels is not None:
@@ -431,7 +455,12 @@ def get_digits(
         path = Path(os.path.expanduser(source))
         if isinstance(source, str) and not path.exists() and source.replace('-', '_').isidentifier():
             raise ValueError(f"unknown source {source!r}: expected 'auto', 'mnist', 'mnist_sample', 'sklearn', or the path of a folder or an .npz file")
-        tensors, has, note = _read_npz(path) if path.suffix.lower() == '.npz' else _read_folder(Path(os.path.abspath(path)))
+        npz, npy = path.suffix.lower() == '.npz', (path/'x_train.npy').exists()
+        tensors, has, note = _read_arrays(path, _open_npz(path) if npz else _open_npy(path, mapped)) if npz or npy else _read_folder(Path(os.path.abspath(path)))
         source = str(source)
     if note: print(f'Turned into 28×28 pixels of 8-bit grey: {note}.')
+    if mapped:
+        if not isinstance(tensors['x_train'], np.memmap): raise ValueError(f'only a folder with x_train.npy, y_train.npy, x_test.npy and y_test.npy can be memory-mapped, not {source}')
+        if labels is not None: raise ValueError('memory-mapped images are taken as they are, with all their labels: leave out labels')
+        return Digits((tensors['x_train'], tensors['y_train']), (tensors['x_valid'], tensors['y_valid']), has, source)
     return _pick(tensors, has, has if labels is None else labels, source)

@@ -6,7 +6,8 @@
 __all__ = ['DataLoader', 'DataLoaders']
 
 # %% ../nbs/06_mini_batches.ipynb #f89c30d1
-import os
+import mmap, os
+from copy import copy
 
 import numpy as np
 import torch
@@ -16,9 +17,9 @@ from .data import read_digit, show_images
 
 # %% ../nbs/06_mini_batches.ipynb #bc267e6f
 def _tensors_of(dataset):
-    "The tensors of a dataset that is made of tensors, or `None`"
+    "The tensors or memory-mapped arrays of a dataset that is made of them, or `None`"
     tensors = dataset.tensors if type(dataset) is TensorDataset else dataset
-    return tensors if isinstance(tensors, tuple) and tensors and all(isinstance(t, torch.Tensor) for t in tensors) else None
+    return tensors if isinstance(tensors, tuple) and tensors and all(isinstance(t, (torch.Tensor, np.memmap)) for t in tensors) else None
 
 def _to(batch, device):
     "All tensors of a batch, however nested, on `device`"
@@ -35,33 +36,42 @@ class DataLoader:
         drop_last:bool=False, # Leave out the last batch if it is not full?
         device=None, # Where batches shall lie; where the data lies if `None`
         seed:int=None, # Makes the random orders repeatable; PyTorch's global state if `None`
+        batch_tfm=None, # Changes each batch on its way out: a function of the batch
     ):
         if isinstance(batch_size, bool) or not isinstance(batch_size, int): raise TypeError(f'batch_size must be a whole number, not {batch_size!r}')
         if batch_size < 1: raise ValueError(f'batch_size must be at least 1, not {batch_size}')
         self.dataset, self.tensors, self.vocab = dataset, _tensors_of(dataset), None
-        self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
+        self.batch_size, self.shuffle, self.drop_last, self.batch_tfm = batch_size, shuffle, drop_last, batch_tfm
         if self.tensors and len({len(t) for t in self.tensors}) > 1:
             raise ValueError(f'tensors must be of equal length, got {", ".join(str(len(t)) for t in self.tensors)}')
         self.n = len(self.tensors[0] if self.tensors else dataset)
         if not self.n: raise ValueError('the dataset is empty')
         if drop_last and self.n < batch_size:
             raise ValueError(f'drop_last leaves nothing: {self.n} items do not fill one batch of {batch_size}')
-        self.device = torch.device(device) if device is not None else self.tensors[0].device if self.tensors else None
-        if self.tensors and device is not None: self.tensors = tuple(t.to(self.device) for t in self.tensors)
-        self.generator = None if seed is None else torch.Generator(self.device or 'cpu').manual_seed(seed)
+        self.mapped = bool(self.tensors) and any(isinstance(t, np.memmap) for t in self.tensors)
+        self.device = torch.device(device) if device is not None else torch.device('cpu') if self.mapped else self.tensors[0].device if self.tensors else None
+        if self.tensors and device is not None and not self.mapped: self.tensors = tuple(t.to(self.device) for t in self.tensors)
+        self._rng_device = 'cpu' if self.mapped else self.device or 'cpu'
+        self.generator = None if seed is None else torch.Generator(self._rng_device).manual_seed(seed)
+        self.order = self._resume = None
 
     def __len__(self): return self.n//self.batch_size if self.drop_last else -(-self.n//self.batch_size) # rounded up
 
     def __repr__(self):
-        return f"DataLoader({self.n:,} items, {len(self):,} batches of {self.batch_size}{', shuffled' if self.shuffle else ''})"
+        return f"DataLoader({self.n:,} items, {len(self):,} batches of {self.batch_size}{', shuffled' if self.shuffle else ''}{', memory-mapped' if self.mapped else ''})"
 
     def _order(self):
         "All places in a new random order, on the device of the data"
-        return torch.randperm(self.n, generator=self.generator, device=self.device or 'cpu')
+        return self._mapped_order() if self.mapped else torch.randperm(self.n, generator=self.generator, device=self._rng_device)
 
     def __iter__(self):
-        order = self._order() if self.shuffle else None
-        for i in range(0, len(self)*self.batch_size, self.batch_size):
+        order, first = self._resume or (self._order() if self.shuffle else None, 0)
+        self.order, self._resume = order, None
+        batches = (self._mapped_batches if self.mapped else self._batches)(order, first)
+        return batches if self.batch_tfm is None else map(self.batch_tfm, batches)
+
+    def _batches(self, order, first):
+        for i in range(first*self.batch_size, len(self)*self.batch_size, self.batch_size):
             part = slice(i, i + self.batch_size)
             if self.tensors is None: yield self._collate(range(self.n)[part] if order is None else order[part].tolist())
             elif order is None: yield tuple(t[part] for t in self.tensors) # views: nothing is copied
@@ -70,6 +80,13 @@ class DataLoader:
     def _collate(self, places):
         batch = default_collate([self.dataset[i] for i in places])
         return batch if self.device is None else _to(batch, self.device)
+
+    def resume(self,
+        order, # The `order` of an epoch that was left in its middle
+        batch:int, # The first batch that is still to come
+    ):
+        "Begin the next epoch, and only that one, in the middle"
+        self._resume = order, batch
 
 # %% ../nbs/06_mini_batches.ipynb #4be10c07
 class DataLoaders:
@@ -88,6 +105,8 @@ class DataLoaders:
     def __repr__(self): return f'DataLoaders(\n  train={self.train},\n  valid={self.valid})'
 
 # %% ../nbs/06_mini_batches.ipynb #eb18e714
+def _rows_of_bytes(batch): return batch[0].flatten(1).float().div_(255), batch[1]
+
 @patch(cls_method=True)
 def from_digits(cls:DataLoaders,
     digits, # `Digits`
@@ -96,9 +115,43 @@ def from_digits(cls:DataLoaders,
     device=None, # Where the batches shall lie
 )->DataLoaders: # Batches of images `[n, 784]`, with targets float `[n, 1]` for two labels and int64 `[n]` for more
     "Loaders of all digits: the training set shuffled, the validation set in order"
-    two = len(digits.labels) == 2
-    splits = [(x.flatten(1), (y == 0).float()[:, None] if two else y) for x, y in (digits.train, digits.valid)]
-    return cls(DataLoader(splits[0], batch_size, shuffle=True, seed=seed, device=device), DataLoader(splits[1], batch_size, device=device), vocab=digits.labels)
+    two, mapped = len(digits.labels) == 2, isinstance(digits.train.x, np.memmap)
+    splits = [(x if mapped else x.flatten(1), (y == 0).float()[:, None] if two else y) for x, y in (digits.train, digits.valid)]
+    same = dict(batch_size=batch_size, device=device, batch_tfm=_rows_of_bytes if mapped else None)
+    return cls(DataLoader(splits[0], shuffle=True, seed=seed, **same), DataLoader(splits[1], **same), vocab=digits.labels)
+
+# %% ../nbs/06_mini_batches.ipynb #75c83733
+_block, _window = 256, 2**15    # images that are read together; images in memory at a time
+
+def _permuted(n, generator): return torch.randperm(n, generator=generator)
+
+@patch(as_prop=True)
+def _per_window(self:DataLoader): return max(_window//self.batch_size, 1)    # batches
+
+@patch
+def _mapped_order(self:DataLoader):
+    "A random order that reads whole blocks: blocks in random order, and the items of each window of them shuffled"
+    order = (_permuted(-(-self.n//_block), self.generator)[:, None]*_block + torch.arange(_block)).flatten()
+    windows = order[order < self.n].split(self._per_window*self.batch_size)
+    return torch.cat([w[_permuted(len(w), self.generator)] for w in windows])
+
+def _read_items(data, places):
+    "The items of a tensor or a memory-mapped array at `places`, which rise"
+    if isinstance(data, torch.Tensor): return data[places]
+    if isinstance(data.base, mmap.mmap): # a whole file: in a mapping of its own, so that its pages leave memory with it
+        data = np.memmap(data.filename, data.dtype, 'r', data.offset, data.shape)
+    return torch.from_numpy(np.asarray(data[places.numpy()]))
+
+@patch
+def _mapped_batches(self:DataLoader, order, first):
+    "Batches that are cut from one window after another"
+    bs, per = self.batch_size, self._per_window
+    for start in range(first - first % per, len(self), per):
+        places = torch.arange(start*bs, min((start + per)*bs, self.n)) if order is None else order[start*bs:(start + per)*bs]
+        near, by_place = places.sort()
+        window, back = [_read_items(t, near) for t in self.tensors], by_place.argsort()
+        for i in range(max(first - start, 0), min(per, len(self) - start)):
+            yield tuple(t.index_select(0, back[i*bs:(i + 1)*bs]).to(self.device) for t in window)
 
 # %% ../nbs/06_mini_batches.ipynb #4e4e953d
 @patch
@@ -106,7 +159,7 @@ def new(self:DataLoader,
     **kwargs, # Arguments of `DataLoader` that shall be different
 )->DataLoader:
     "The same data in a loader with some arguments changed"
-    dl = DataLoader(self.tensors or self.dataset, **{**{k: getattr(self, k) for k in ('batch_size', 'shuffle', 'drop_last', 'device')}, **kwargs})
+    dl = DataLoader(self.tensors or self.dataset, **{**{k: getattr(self, k) for k in ('batch_size', 'shuffle', 'drop_last', 'device', 'batch_tfm')}, **kwargs})
     dl.vocab = self.vocab
     return dl
 
@@ -115,7 +168,7 @@ def one_batch(self:DataLoader):
     "A first batch; the orders of later epochs stay what they would have been"
     with torch.random.fork_rng(devices=[]):
         state = None if self.generator is None else self.generator.get_state()
-        batch = next(iter(self))
+        batch = next(iter(copy(self)))
         if state is not None: self.generator.set_state(state)
     return batch
 
