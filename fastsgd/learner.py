@@ -81,7 +81,7 @@ class Learner:
         self.dls, self.model, self.loss_func, self.opt_func = dls, model, loss_func, opt_func
         self.lr, self.wd, self.moms, self.metrics = lr, wd, moms, listify(metrics)
         self.opt, self.cbs, self.training, self.epoch, self.n_epoch = None, [], False, 0, 1
-        self.context = _no_context
+        self.context, self.forward, self.criterion = _no_context, model, loss_func
         self.dl, self.iter, self.n_iter, self.xb, self.yb, self.pred, self.loss, self.loss_grad = None, -1, None, (), (), None, None, None
         self._update_handlers().add_cbs([cb() for cb in _default_cbs]).add_cbs(cbs)
 
@@ -145,15 +145,15 @@ def one_batch(self:Learner, batch):
     if type(batch[0]) is not torch.Tensor or batch[0].device != self.device: batch = batch if self.device is None else _to(batch, self.device)
     n_inp = getattr(self.dls, 'n_inp', max(len(batch) - 1, 1))
     self.xb, self.yb, self.pred, self.loss = tuple(batch[:n_inp]), tuple(batch[n_inp:]), None, None
-    self.context = _no_context
+    self.context, self.forward, self.criterion = _no_context, self.model, self.loss_func    # a callback may put others in their place
     self._with_events(self._do_one_batch, 'batch', CancelBatchException)
 
 @patch
 def _do_one_batch(self:Learner):
-    with self.context: self.pred = self.model(*self.xb)
+    with self.context: self.pred = self.forward(*self.xb)
     self('after_pred')
     if self.yb:
-        self.loss_grad = self.loss_func(self.pred, *self.yb)
+        self.loss_grad = self.criterion(self.pred, *self.yb)
         self.loss = self.loss_grad.detach()
         self('after_loss')
     if not self.training: return
@@ -657,7 +657,7 @@ class MixedPrecision(Callback):
 @contextmanager
 def _aside(self:Learner):
     "What happens here leaves no trace in the state of the loop or the mode of the model: it may be in the middle of training"
-    kept, mode = {k: getattr(self, k) for k in ('dl', 'training', 'iter', 'n_iter', 'xb', 'yb', 'pred', 'loss', 'loss_grad', 'context')}, self.model.training
+    kept, mode = {k: getattr(self, k) for k in ('dl', 'training', 'iter', 'n_iter', 'xb', 'yb', 'pred', 'loss', 'loss_grad', 'context', 'forward', 'criterion')}, self.model.training
     try: yield
     finally:
         vars(self).update(kept)

@@ -27,7 +27,7 @@ def mnist_loss(
 )->torch.Tensor: # One number between 0 and 1
     "Mean distance between the sigmoid of the scores and the targets; raises `ValueError` where the shapes differ"
     _same_shape(predictions, targets)
-    predictions = sigmoid(predictions)
+    predictions = predictions.sigmoid()
     return torch.where(targets == 1, 1 - predictions, predictions).mean()
 
 # %% ../nbs/05_sigmoid_loss.ipynb #2a29141d

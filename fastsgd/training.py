@@ -149,6 +149,12 @@ class SGD(torch.optim.Optimizer):
                 p.sub_(g, alpha=lr)
         return loss
 
+    def zero_grad(self, set_to_none=True):
+        "Forget the gradients, or fill them with zeros; PyTorch's own does a good deal more at each step"
+        if not set_to_none: return super().zero_grad(False)
+        for group in self.param_groups:
+            for p in group['params']: p.grad = None
+
     @property
     def hypers(self):
         "A dictionary of hyperparameters for each parameter group"
