@@ -40,10 +40,11 @@ def plot(rows, file):
 def main():
     parser = argparse.ArgumentParser(prog='python -m benchmarks', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--quick', action='store_true', help='fewer rounds, less work; writes nothing')
-    parser.add_argument('--threads', type=int, default=1, help='PyTorch threads for everybody (default 1)')
+    parser.add_argument('--threads', type=int, default=1, help='processors, and PyTorch threads, for everybody (default 1)')
     parser.add_argument('--only', choices=[t.__name__ for t in tasks], help='one task only; writes nothing')
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    if hasattr(os, 'sched_setaffinity'): os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-args.threads:]) # everybody gets as many processors as we do
     rows, notes = [], []
     for task in tasks:
         if args.only and task.__name__ != args.only: continue
@@ -53,7 +54,7 @@ def main():
         for note in more: print(note, flush=True)
     if args.quick or args.only: return
     here = Path(__file__).parent
-    threads = f'{args.threads} PyTorch thread' + 's'*(args.threads > 1)
+    threads = f'{args.threads} of them used by everybody, {args.threads} PyTorch thread' + 's'*(args.threads > 1)
     text = f"""# Speed, side by side
 
 `python -m benchmarks` measures all of it in one run and writes this page. In each block everybody does the same work: the same number of updates of a

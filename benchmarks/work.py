@@ -1,6 +1,8 @@
 "The work that every peer does, and the data it does it on"
 from typing import NamedTuple
+import numpy as np
 import torch
+from torch.nn import functional as F
 from fastsgd.data import get_digits
 
 class Work(NamedTuple):
@@ -33,6 +35,21 @@ def one_epoch(epochs=1):
     digits = get_digits()
     splits = tuple((x.flatten(1).contiguous(), y) for x, y in (digits.train, digits.valid))
     return Work(f'784-30-10, ten digits ({digits.source}), one epoch', splits, 30, 10, epochs, 256, 0.1, False)
+
+def make_images(folder, n, chunk=10_000):
+    "`n` images in the four `.npy` files of `folder`: MNIST's training images over and over, each turned by up to 15 degrees and shifted by up to 2 pixels"
+    folder.mkdir()
+    digits, g = get_digits(), torch.Generator().manual_seed(0)
+    (x, y), (valid_x, valid_y) = digits.train, digits.valid
+    out = np.lib.format.open_memmap(folder/'x_train.npy', 'w+', np.uint8, (n, 28, 28))
+    places = torch.randint(len(y), (n,), generator=g)
+    for i, part in zip(range(0, n, chunk), places.split(chunk)):
+        angle, shift = (torch.rand(len(part), generator=g)*2 - 1)*0.26, (torch.rand(len(part), 2, generator=g)*2 - 1)*2/14
+        turn = torch.stack([torch.stack([angle.cos(), -angle.sin(), shift[:, 0]], 1), torch.stack([angle.sin(), angle.cos(), shift[:, 1]], 1)], 1)
+        moved = F.grid_sample(x[part][:, None], F.affine_grid(turn, (len(part), 1, 28, 28), align_corners=False), align_corners=False)
+        out[i:i + len(part)] = (moved[:, 0]*255).round().byte().numpy()
+    np.save(folder/'y_train', y[places].numpy())
+    np.save(folder/'x_test', (valid_x*255).round().byte().numpy()); np.save(folder/'y_test', valid_y.numpy())
 
 def n_right(scores, y):
     "Share of right answers, for `[n, 1]` scores or `[n, 10]` logits"

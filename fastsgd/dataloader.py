@@ -136,11 +136,17 @@ def _mapped_order(self:DataLoader):
     return torch.cat([w[_permuted(len(w), self.generator)] for w in windows])
 
 def _read_items(data, places):
-    "The items of a tensor or a memory-mapped array at `places`, which rise"
+    "The items of a tensor or a memory-mapped array at `places`, which rise; raises `ValueError` where the file has become too short"
     if isinstance(data, torch.Tensor): return data[places]
-    if isinstance(data.base, mmap.mmap): # a whole file: in a mapping of its own, so that its pages leave memory with it
-        data = np.memmap(data.filename, data.dtype, 'r', data.offset, data.shape)
-    return torch.from_numpy(np.asarray(data[places.numpy()]))
+    places = places.numpy()
+    if not isinstance(data.base, mmap.mmap) or not data.flags.c_contiguous: return torch.from_numpy(np.asarray(data[places])) # a part of a file
+    out = np.empty((len(places), *data.shape[1:]), data.dtype)
+    starts = np.flatnonzero(np.diff(places, prepend=-2) != 1).tolist()
+    with open(data.filename, 'rb') as f: # plain reading: through the map, the system would keep much of what lies around each block in memory
+        for i, j in zip(starts, [*starts[1:], len(places)]):
+            f.seek(data.offset + int(places[i])*out[0].nbytes)
+            if f.readinto(out[i:j].data.cast('B')) < out[i:j].nbytes: raise ValueError(f'{data.filename} has become shorter since it was opened')
+    return torch.from_numpy(out)
 
 @patch
 def _mapped_batches(self:DataLoader, order, first):
@@ -149,6 +155,7 @@ def _mapped_batches(self:DataLoader, order, first):
     for start in range(first - first % per, len(self), per):
         places = torch.arange(start*bs, min((start + per)*bs, self.n)) if order is None else order[start*bs:(start + per)*bs]
         near, by_place = places.sort()
+        window = None    # let go of the last one first
         window, back = [_read_items(t, near) for t in self.tensors], by_place.argsort()
         for i in range(max(first - start, 0), min(per, len(self) - start)):
             yield tuple(t.index_select(0, back[i*bs:(i + 1)*bs]).to(self.device) for t in window)
