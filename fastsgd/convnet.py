@@ -7,13 +7,14 @@ __all__ = ['small_cnn']
 
 # %% ../nbs/13_going_deeper.ipynb #b5270fc3
 from torch import nn
+from .models import _noted
 
 # %% ../nbs/13_going_deeper.ipynb #8b59fcd1
 def small_cnn(
     n_out:int=10, # Scores: 1 for two labels, or one for each label
 )->nn.Sequential: # Takes `[n, 784]`, gives `[n, n_out]`
     "A convolutional network for images of 28 by 28 pixels: two layers of 5 by 5 windows, 8 and 16 kernels, and a linear layer"
-    return nn.Sequential(nn.Unflatten(1, (1, 28, 28)),
+    return _noted(nn.Sequential(nn.Unflatten(1, (1, 28, 28)),
         nn.Conv2d(1, 8, 5), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(8, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(16*4*4, n_out))
+        nn.Flatten(), nn.Linear(16*4*4, n_out)), 'small_cnn', n_out=n_out)

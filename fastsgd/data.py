@@ -7,8 +7,8 @@ __all__ = ['show_image', 'show_images', 'fastai_data_folder', 'Split', 'Digits',
            'atomic_write', 'get_digits']
 
 # %% ../nbs/00_data.ipynb #8af1998c
-import configparser, hashlib, os, sys, threading, warnings, zipfile, zlib
-from contextlib import contextmanager
+import configparser, glob, hashlib, os, sys, threading, warnings, zipfile, zlib
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.request import Request, urlopen
@@ -255,18 +255,35 @@ def _decode(listing):
     return {k: torch.from_numpy(v.copy()) for k, v in tensors.items()}, note
 
 # %% ../nbs/00_data.ipynb #104d43ba
+def _alive(pid):
+    "Is there a process of that number? (Only asked where asking does no harm)"
+    if os.name != 'posix': return True
+    try: os.kill(pid, 0)
+    except ProcessLookupError: return False
+    except OSError: pass
+    return True
+
+def _remove_stale(path):
+    "Remove what a process that was killed while it wrote `path` has left"
+    for tmp in path.parent.glob(f'.{glob.escape(path.name)}.*-*.tmp'):
+        pid = tmp.name[len(path.name) + 2:].split('-')[0]
+        if pid.isdigit() and not _alive(int(pid)): tmp.unlink(missing_ok=True)
+
 @contextmanager
 def atomic_write(
     path, # The file to write
 ): # Gives the temporary path to write to
-    "Write a file whole or not at all: it appears under `path` only when the block ends without an error and the disk has it"
+    "Write a file whole or not at all: it appears under `path` only when the block ends without an error and the disk has it; raises an `OSError` that names it"
     path = Path(path)
     tmp = path.with_name(f'.{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp')
     try:
+        _remove_stale(path)
         yield tmp
         with open(tmp, 'rb+') as f: os.fsync(f.fileno())
         os.replace(tmp, path)
-    finally: tmp.unlink(missing_ok=True)
+    except OSError as e: raise type(e)(f'{path} could not be written: {e.strerror or e}') from e
+    finally:
+        with suppress(OSError): tmp.unlink()
 
 # %% ../nbs/00_data.ipynb #cd2002d9
 _cache_format = 2

@@ -96,7 +96,7 @@ class DataLoaders:
         valid=None, # Batches to check with, if there are any
         vocab=None, # What the targets stand for, such as `(3, 7)`, to show them to people
     ):
-        self.train, self.valid, self.vocab = train, valid, vocab
+        self.train, self.valid, self.vocab, self.facts = train, valid, vocab, {}    # what is known of the data, to be kept with what is learned from it
         for dl in self:
             if isinstance(dl, DataLoader): dl.vocab = vocab
 
@@ -118,7 +118,9 @@ def from_digits(cls:DataLoaders,
     two, mapped = len(digits.labels) == 2, isinstance(digits.train.x, np.memmap)
     splits = [(x if mapped else x.flatten(1), (y == 0).float()[:, None] if two else y) for x, y in (digits.train, digits.valid)]
     same = dict(batch_size=batch_size, device=device, batch_tfm=_rows_of_bytes if mapped else None)
-    return cls(DataLoader(splits[0], shuffle=True, seed=seed, **same), DataLoader(splits[1], **same), vocab=digits.labels)
+    dls = cls(DataLoader(splits[0], shuffle=True, seed=seed, **same), DataLoader(splits[1], **same), vocab=digits.labels)
+    dls.facts = {'source': str(digits.source), 'input': 'images of 28 × 28 pixels, 0 (paper) to 1 (ink), as rows of 784'}
+    return dls
 
 # %% ../nbs/06_mini_batches.ipynb #75c83733
 _block, _window = 256, 2**15    # images that are read together; images in memory at a time

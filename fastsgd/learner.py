@@ -5,24 +5,26 @@
 # %% auto #0
 __all__ = ['CancelBatchException', 'CancelEpochException', 'CancelFitException', 'Interrupted', 'Callback', 'Learner', 'Recorder',
            'ProgressCallback', 'TerminateOnNaNCallback', 'ParamScheduler', 'LRFinder', 'valley', 'SuggestedLRs',
-           'EarlyStoppingCallback', 'GradientClip', 'MixedPrecision']
+           'EarlyStoppingCallback', 'GradientClip', 'MixedPrecision', 'save_tensors', 'load_tensors']
 
 # %% ../nbs/10_learner.ipynb #6c632590
-import math, re, time
+import hashlib, json, math, os, random, re, time
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from fastcore.basics import listify, patch
 from torch import nn
+from . import __version__
 from .data import atomic_write
 from .dataloader import DataLoaders, _to
 from .descent import combined_cos, sched_exp
 from .training import SGD
-from .models import count_params
+from .models import architecture, count_params
 
 # %% ../nbs/10_learner.ipynb #45d766ba
 _outer_events = 'before_fit before_epoch before_train after_train before_validate after_validate after_cancel_epoch after_epoch after_cancel_fit after_fit'.split()
@@ -53,6 +55,13 @@ class Callback:
         "What a learner calls it: `EarlyStoppingCallback` is `learn.early_stopping`"
         return re.sub(r'(?<!^)(?=[A-Z][a-z])', '_', re.sub('Callback$', '', type(self).__name__)).lower() or 'callback'
 
+    def state_dict(self):
+        "What has to be kept for a training that is to go on later: numbers, texts, tensors, and lists and dictionaries of them"
+        return {}
+
+    def load_state_dict(self, state):
+        "Take up what `state_dict` gave"
+
     def _handler(self, event):
         "The method for an event, if this callback has one of its own"
         return getattr(self, event) if event in vars(self) or hasattr(type(self), event) else None
@@ -82,7 +91,7 @@ class Learner:
         self.lr, self.wd, self.moms, self.metrics = lr, wd, moms, listify(metrics)
         self.opt, self.cbs, self.training, self.epoch, self.n_epoch = None, [], False, 0, 1
         self.context, self.forward, self.criterion = _no_context, model, loss_func
-        self.dl, self.iter, self.n_iter, self.xb, self.yb, self.pred, self.loss, self.loss_grad = None, -1, None, (), (), None, None, None
+        self.first_batch, self.dl, self.iter, self.n_iter, self.xb, self.yb, self.pred, self.loss, self.loss_grad = 0, None, -1, None, (), (), None, None, None
         self._update_handlers().add_cbs([cb() for cb in _default_cbs]).add_cbs(cbs)
 
     def fit(self,
@@ -92,22 +101,25 @@ class Learner:
         cbs=None, # Callbacks for this training only
         reset_opt:bool=False, # Start with a new optimizer?
         start_epoch:int=0, # Begin with this epoch, as if those before it had been done
+        resume=None, # A checkpoint, or a folder of them, to go on from
     ):
         "Train and validate for `n_epoch` epochs; Ctrl-C ends it early with `Interrupted`, a `KeyboardInterrupt`"
         if not isinstance(n_epoch, int): raise TypeError(f'n_epoch must be a whole number, not {n_epoch!r}')
         if not 0 <= start_epoch <= n_epoch: raise ValueError(f'n_epoch must be 0 or more, and start_epoch no more than that, not {n_epoch} and {start_epoch}')
+        checkpoint = None if resume is None else self._read_checkpoint(resume, n_epoch)
         with self.added_cbs(cbs):
             if reset_opt or self.opt is None: self.create_opt()
             self.set_hyper('lr', self.lr if lr is None else lr)
             if (wd := self.wd if wd is None else wd) is not None: self.set_hyper('wd', wd)
-            self.n_epoch, self.epoch, self.iter = n_epoch, start_epoch, -1
+            self.n_epoch, self.epoch, self.iter, self.first_batch = n_epoch, start_epoch, -1, 0
             try:
                 self('before_fit')
+                if checkpoint: start_epoch = self._take_up(*checkpoint, lr=lr, wd=wd)
                 for self.epoch in range(start_epoch, n_epoch): self._with_events(self._do_epoch, 'epoch', CancelEpochException)
             except CancelFitException: self('after_cancel_fit')
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as e:
                 self('after_cancel_fit')
-                raise Interrupted(f'interrupted in epoch {self.epoch}, {"training" if self.training else "validation"} batch {max(self.iter, 0)} of {self.n_iter or "?"}: the model is as the last step left it') from None
+                raise Interrupted(str(e) or f'interrupted in epoch {self.epoch}, {"training" if self.training else "validation"} batch {max(self.iter, 0)} of {self.n_iter or "?"}: the model is as the last step left it') from None
             finally:
                 try: self('after_fit')
                 finally:
@@ -130,11 +142,12 @@ def _do_epoch_validate(self:Learner, dl):
 
 @patch
 def _all_batches(self:Learner, dl, training, stage):
-    self.dl, self.training, self.iter, self.n_iter = dl, training, -1, _n_batches(dl)
+    first, self.first_batch = (self.first_batch, 0) if training else (0, self.first_batch) # above 0 in an epoch that is taken up in its middle
+    self.dl, self.training, self.iter, self.n_iter = dl, training, first - 1, _n_batches(dl)
     self.device = next((p.device for p in self.model.parameters()), None)
     self.model.train(training)
     self(f'before_{stage}')
-    for self.iter, batch in enumerate(dl): self.one_batch(batch)
+    for self.iter, batch in enumerate(dl, first): self.one_batch(batch)
     if self.iter < 0: raise ValueError(f'there is no batch to {stage} with: an iterator can be gone through only once')
     self(f'after_{stage}')
 
@@ -307,7 +320,7 @@ class Recorder(Callback):
 
     def _clear(self):
         self.losses, self.iters, self.values, self.times, self.hps = [], [], [], [], {}
-        self._losses, self._row, self.valid_record = [], [], []
+        self._losses, self._row, self.valid_record, self._begun = [], [], [], ([], [])
 
     def before_fit(self):
         self._clear()
@@ -315,23 +328,25 @@ class Recorder(Callback):
 
     def before_epoch(self): self._start, self._row = time.perf_counter(), []
 
-    def before_train(self): self._losses, self._sizes = [], []
+    def before_train(self): # with what is there already of an epoch that is taken up in its middle
+        (self._losses, self._train_sizes), self._begun = self._begun, ([], [])
+        self._sizes = self._train_sizes
 
     def before_validate(self): self._losses, self._sizes, self._measured = [], [], [[] for _ in self.metrics]
 
     def after_batch(self):
         learn = self.learn    # not by `__getattr__`, which takes half a microsecond each time
         if learn.loss is None: return    # a batch that was cancelled, or has no targets
-        self._losses.append(learn.loss.reshape(()))
+        self._losses.append(learn.loss.item() if learn.loss.device.type == 'cpu' else learn.loss.reshape(()))    # elsewhere, asking would mean waiting
         self._sizes.append(len(learn.xb[0]))
         if learn.training:
             for k, v in learn.get_hypers().items(): self.hps.setdefault(k, []).append(v)
         else:
             for values, m in zip(self._measured, learn.metrics): values.append(torch.as_tensor(m(learn.pred, *learn.yb)).reshape(()))
 
-    def _read(self, tensors):
-        "The numbers in a list of tensors, in one go"
-        return torch.stack(tensors).double().tolist() if tensors else []
+    def _read(self, values):
+        "The numbers in a list of numbers or tensors, in one go"
+        return torch.stack(values).double().tolist() if values and isinstance(values[0], torch.Tensor) else list(values)
 
     def _mean(self, numbers): return sum(v*n for v, n in zip(numbers, self._sizes))/max(sum(self._sizes), 1)
 
@@ -364,6 +379,15 @@ class Recorder(Callback):
 
     def after_fit(self):
         if self.training: self._keep()    # of an epoch that was not finished
+
+    def state_dict(self):
+        start = self.iters[-1] if self.iters else 0    # where the present epoch begins
+        begun = self.losses[start:] + (self._read(self._losses) if self.training else [])
+        return {'losses': self.losses[:start], 'begun': begun, 'sizes': self._train_sizes if begun else [], 'iters': self.iters, 'values': self.values, 'times': self.times, 'hps': self.hps}
+
+    def load_state_dict(self, state):
+        self.losses, self.iters, self.values, self.times, self.hps = (state[k] for k in ('losses', 'iters', 'values', 'times', 'hps'))
+        self._begun = state['begun'], state['sizes']
 
     def smooth_losses(self,
         beta:float=0.98, # How much of the past stays in at each batch
@@ -515,12 +539,13 @@ def fit_one_cycle(self:Learner,
     cbs=None, # Callbacks for this training only
     reset_opt:bool=False, # Start with a new optimizer?
     start_epoch:int=0, # Begin with this epoch, as if those before it had been done
+    resume=None, # A checkpoint, or a folder of them, to go on from
 ):
     "Train with a learning rate that rises and falls, and a momentum that falls and rises (Smith and Topin, 2017, with fastai's cosines)"
     lr_max, moms = self.lr if lr_max is None else lr_max, moms or self.moms
     if isinstance(lr_max, slice): lr_max = lr_max.stop
     scheds = {'lr': combined_cos(pct_start, lr_max/div, lr_max, lr_max/div_final), 'mom': combined_cos(pct_start, *moms)}
-    self.fit(n_epoch, lr=lr_max, wd=wd, cbs=[ParamScheduler(scheds), *listify(cbs)], reset_opt=reset_opt, start_epoch=start_epoch)
+    self.fit(n_epoch, lr=lr_max, wd=wd, cbs=[ParamScheduler(scheds), *listify(cbs)], reset_opt=reset_opt, start_epoch=start_epoch, resume=resume)
 
 # %% ../nbs/10_learner.ipynb #ada42108
 class LRFinder(ParamScheduler):
@@ -626,6 +651,10 @@ class EarlyStoppingCallback(Callback):
         if self.dls.valid is None and self.monitor != 'train_loss': raise ValueError(f'{self.monitor} cannot be monitored without a validation set')
         self.place, self.sign = names.index(self.monitor), -1 if 'loss' in self.monitor or 'error' in self.monitor else 1
         self.best, self.best_epoch = -math.inf, -1
+
+    def state_dict(self): return {'best': self.best, 'best_epoch': self.best_epoch}
+
+    def load_state_dict(self, state): self.best, self.best_epoch = state['best'], state['best_epoch']
 
     def after_epoch(self):
         row = self.recorder.values[-1]
@@ -759,32 +788,205 @@ def summary(self:Learner)->str: # A table, as text
     return _Text('\n'.join(lines))
 
 # %% ../nbs/10_learner.ipynb #813d5df3
+_file_format, _max_header, _max_file = 1, 2**20, 2**31    # of our files; bytes
+
+def _checksum(tensors, facts):
+    "SHA-256 of facts, and of names, types, shapes and numbers"
+    h = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for k in sorted(tensors):
+        t = tensors[k]
+        h.update(f'{k} {t.dtype} {list(t.shape)};'.encode())
+        h.update(t.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return h.hexdigest()
+
+def _not_finite(tensors): return next((k for k, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()), None)
+
+def save_tensors(
+    file, # Where to
+    tensors:dict, # Names and tensors
+    facts:dict, # What else shall be known: whatever JSON can hold
+):
+    "Write a safetensors file with a checksum, whole or not at all; raises `ValueError` for numbers that are not finite, `OSError` where it can't be written"
+    from safetensors.torch import save as to_bytes
+    tensors = {k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in tensors.items()}
+    if (bad := _not_finite(tensors)): raise ValueError(f'{bad} holds numbers that are not finite: nothing is saved to {file}')
+    facts = json.loads(json.dumps({'fastsgd_format': _file_format, **facts}))
+    raw = to_bytes(tensors, metadata={k: json.dumps(v) for k, v in {**facts, 'sha256': _checksum(tensors, facts)}.items()})
+    with atomic_write(file) as temporary: Path(temporary).write_bytes(raw)
+
+# %% ../nbs/10_learner.ipynb #df1bd548
+def _no_duplicates(pairs):
+    if len({k for k, _ in pairs}) < len(pairs): raise ValueError('a name stands in its header twice')
+    return dict(pairs)
+
+def _checked_header(raw, size):
+    "The facts in the header at the beginning of a file of `size` bytes; raises `ValueError` for what is wrong with it"
+    if raw[8:9] != b'{' and (raw[:2] == b'PK' or raw[:1] == b'\x80'): raise ValueError('it is a pickle, or a zip of them, which could run code; it was not opened')
+    n = int.from_bytes(raw[:8], 'little')
+    if size < 8: raise ValueError('it is cut off')
+    if n > _max_header: raise ValueError(f'it is no safetensors file, or its header is too long ({n:,} bytes; {_max_header:,} are allowed)')
+    if size < 8 + n: raise ValueError('it is cut off')
+    header = json.loads(raw[8:8 + n], object_pairs_hook=_no_duplicates)
+    facts = header.pop('__metadata__', {})
+    end = 8 + n + max((t['data_offsets'][1] for t in header.values()), default=0)
+    if size != end: raise ValueError('it is cut off' if size < end else f'it has {size - end:,} bytes too many')
+    if 'fastsgd_format' not in facts or 'sha256' not in facts: raise ValueError('it was not written by fastsgd, so it carries no checksum')
+    facts = {k: json.loads(v, object_pairs_hook=_no_duplicates) for k, v in facts.items()}
+    if facts['fastsgd_format'] != _file_format: raise ValueError(f"it is of format {facts['fastsgd_format']}, this fastsgd knows {_file_format}: a newer one may read it")
+    return facts
+
+def load_tensors(
+    file, # A file that `save_tensors` has written
+)->tuple: # Names and tensors, and the facts
+    "Read and check a file from anywhere; raises `FileNotFoundError`, or `ValueError` with what is wrong; nothing in the file is ever run"
+    from safetensors.torch import load as from_bytes
+    file = Path(file)
+    if not file.is_file(): raise FileNotFoundError(f'there is no file {file}')
+    try:
+        with open(file, 'rb') as f:
+            size = os.fstat(f.fileno()).st_size
+            if size > _max_file: raise ValueError(f'it has {size:,} bytes, more than the {_max_file:,} allowed')
+            raw = f.read(8 + _max_header)
+            facts = _checked_header(raw, size)
+            tensors = from_bytes(raw + f.read(size - len(raw)))
+        if _checksum(tensors, {k: v for k, v in facts.items() if k != 'sha256'}) != facts['sha256']: raise ValueError('it is damaged: its checksum does not fit')
+        if (bad := _not_finite(tensors)): raise ValueError(f'{bad} holds numbers that are not finite')
+    except MemoryError: raise
+    except OSError as e: raise type(e)(f'{file} could not be read: {e.strerror or e}') from e
+    except Exception as e: # whatever a header full of nonsense makes the parsers stumble over
+        raise ValueError(f'{file} is not read: {e if isinstance(e, ValueError) else f"it is damaged ({e})"}') from e
+    return tensors, facts
+
+# %% ../nbs/10_learner.ipynb #c2d988d0
 def _weights_file(file): return Path(file if str(file).endswith('.safetensors') else f'{file}.safetensors')
+
+@patch
+def _facts(self:Learner):
+    "What shall be known of the model later"
+    metrics = dict(zip(self.recorder.metric_names[1:-1], self.recorder.values[-1])) if self.recorder.values else {}
+    return {'architecture': architecture(self.model), 'labels': None if getattr(self.dls, 'vocab', None) is None else list(self.dls.vocab), **getattr(self.dls, 'facts', {}),
+            'loss': getattr(self.loss_func, '__name__', type(self.loss_func).__name__), 'metrics': metrics, 'versions': {'fastsgd': __version__, 'torch': torch.__version__}}
 
 @patch
 def save(self:Learner,
     file, # Where to; the ending `.safetensors` is added
+    **facts, # More that shall be known
 )->Path: # The file
-    "Save the weights of the model"
-    from safetensors.torch import save as to_bytes
-    file, state = _weights_file(file), {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in self.model.state_dict().items()}
-    with atomic_write(file) as temporary: Path(temporary).write_bytes(to_bytes(state))
+    "Save the weights of the model, and what there is to know about them; raises `ValueError` where a weight is not finite, `OSError` where the file can't be written"
+    file = _weights_file(file)
+    save_tensors(file, self.model.state_dict(), {**self._facts(), **facts})
     return file
+
+@patch
+def _load_weights(self:Learner, tensors, file):
+    own, new = self.model.state_dict(), {k: t for k, t in tensors.items() if not k.startswith(_of_training)}
+    wrong = [k for k in {**own, **new} if k not in own or k not in new or own[k].shape != new[k].shape]
+    if wrong:
+        shapes = [f'{k} is {list(new[k].shape) if k in new else "missing"} and should be {list(own[k].shape) if k in own else "absent"}' for k in wrong[:3]]
+        raise ValueError(f'the weights in {file} do not fit the model: {"; ".join(shapes)}' + (f'; and {len(wrong) - 3} more' if len(wrong) > 3 else ''))
+    self.model.load_state_dict(new)
 
 @patch
 def load(self:Learner,
     file, # As given to `save`
 )->Learner: # The learner itself
     "Load weights into the model; raises `FileNotFoundError`, or `ValueError` where they do not fit or the file is damaged"
-    from safetensors import SafetensorError
-    from safetensors.torch import load as from_bytes
-    file, own = _weights_file(file), self.model.state_dict()
+    file = _weights_file(file)
     if not file.is_file(): raise FileNotFoundError(f'there are no weights at {file}')
-    try: state = from_bytes(file.read_bytes())
-    except SafetensorError as e: raise ValueError(f'{file} is no safetensors file, or it is damaged: {e}') from None
-    wrong = [k for k in {**own, **state} if k not in own or k not in state or own[k].shape != state[k].shape]
-    if wrong:
-        shapes = [f'{k} is {list(state[k].shape) if k in state else "missing"} and should be {list(own[k].shape) if k in own else "absent"}' for k in wrong[:3]]
-        raise ValueError(f'the weights in {file} do not fit the model: {"; ".join(shapes)}' + (f'; and {len(wrong) - 3} more' if len(wrong) > 3 else ''))
-    self.model.load_state_dict(state)
+    self._load_weights(load_tensors(file)[0], file)
     return self
+
+_of_training = 'training/'    # how the names begin of what a checkpoint holds besides the weights
+
+# %% ../nbs/10_learner.ipynb #93ce01d5
+def _pack(o, tensors):
+    "`o` as JSON can hold it; the tensors in it, and long lists of numbers, go into `tensors`"
+    if isinstance(o, dict): return {'dict': [[_pack(k, tensors), _pack(v, tensors)] for k, v in o.items()]}
+    if isinstance(o, (list, tuple)) and len(o) > 100 and all(type(v) is float for v in o): return {'floats': _pack(torch.tensor(o, dtype=torch.float64), tensors)}
+    if isinstance(o, (list, tuple)) and len(o) > 100 and all(type(v) is int for v in o): return {'ints': _pack(torch.tensor(o), tensors)}
+    if isinstance(o, (list, tuple)): return {'tuple' if isinstance(o, tuple) else 'list': [_pack(v, tensors) for v in o]}
+    if isinstance(o, np.ndarray): return {'array': _pack(torch.from_numpy(o.astype(np.int64)), tensors), 'dtype': str(o.dtype)}
+    if isinstance(o, torch.Tensor):
+        name = f'{_of_training}{len(tensors)}'
+        tensors[name] = o
+        return {'tensor': name}
+    if o is None or isinstance(o, (bool, int, float, str)): return o
+    raise TypeError(f'a {type(o).__name__} cannot be kept in a checkpoint: expected numbers, texts, tensors, and lists and dictionaries of them')
+
+def _unpack(o, tensors):
+    "What `_pack` took apart"
+    if not isinstance(o, dict): return o
+    kind, value = next(iter(o.items()))
+    if kind == 'dict': return {_unpack(k, tensors): _unpack(v, tensors) for k, v in value}
+    if kind in ('floats', 'ints'): return _unpack(value, tensors).tolist()
+    if kind in ('list', 'tuple'): return {'list': list, 'tuple': tuple}[kind](_unpack(v, tensors) for v in value)
+    if kind == 'array': return _unpack(value, tensors).numpy().astype(o['dtype'])
+    return tensors[value]
+
+# %% ../nbs/10_learner.ipynb #840b07ef
+def _random_state():
+    "The states of all generators of random numbers that a training may draw from"
+    state = {'torch': torch.get_rng_state(), 'numpy': np.random.get_state(), 'python': random.getstate()}
+    return {**state, 'cuda': torch.cuda.get_rng_state_all()} if torch.cuda.is_available() else state
+
+def _set_random_state(state):
+    torch.set_rng_state(state['torch'])
+    np.random.set_state(state['numpy'])
+    version, numbers, gauss = state['python']
+    random.setstate((version, tuple(numbers), gauss))
+    if 'cuda' in state and torch.cuda.is_available(): torch.cuda.set_rng_state_all(state['cuda'])
+
+@patch
+def _training_data(self:Learner):
+    "What the place in an epoch depends on"
+    dl = self.dls.train
+    return {'items': getattr(dl, 'n', None), 'batches': _n_batches(dl), 'batch_size': getattr(dl, 'batch_size', None), 'optimizer': type(self.opt).__name__}
+
+@patch
+def save_checkpoint(self:Learner,
+    file, # Where to; the ending `.safetensors` is added
+    epoch:int, # The epoch that the training is to go on with
+    batch:int=0, # Of this epoch, so many batches are done
+    order=None, # The order of the images in this epoch, if some of it is done
+    **facts, # More that shall be known
+)->Path: # The file
+    "Save the weights and all that the rest of the training depends on; raises as `save` does"
+    tensors, file = {}, _weights_file(file)
+    state = {'optimizer': self.opt.state_dict(), 'random': _random_state(), 'order': order, 'generator': g.get_state() if (g := getattr(self.dls.train, 'generator', None)) is not None else None,
+             'callbacks': {cb.name: state for cb in self.cbs if (state := cb.state_dict())}}
+    training = {'epoch': epoch, 'batch': batch, 'n_epoch': self.n_epoch, 'data': self._training_data(), 'state': _pack(state, tensors)}
+    save_tensors(file, {**self.model.state_dict(), **tensors}, {**self._facts(), **facts, 'training': training})
+    return file
+
+@patch
+def _read_checkpoint(self:Learner, file, n_epoch):
+    "Tensors, facts and file of a checkpoint, the newest one if `file` is a folder"
+    file = Path(file)
+    if file.is_dir():
+        files = sorted(file.glob('checkpoint*.safetensors'), key=lambda f: f.stat().st_mtime_ns)
+        if not files: raise FileNotFoundError(f'there is no checkpoint in {file}')
+        file = files[-1]
+    tensors, facts = load_tensors(_weights_file(file))
+    if 'training' not in facts: raise ValueError(f'{file} holds a model but no training to go on with; use load instead')
+    if facts['training']['epoch'] > n_epoch: raise ValueError(f"the training in {file} has done {facts['training']['epoch']} epochs already, so it cannot end after {n_epoch}")
+    return tensors, facts, file
+
+@patch
+def _take_up(self:Learner, tensors, facts, file, lr, wd):
+    "Put everything back as it was when the checkpoint was made; the epoch to go on with"
+    training, data = facts['training'], self._training_data()
+    wrong = [f'{k} is {data[k]} here and was {v}' for k, v in training['data'].items() if data[k] != v]
+    if wrong: raise ValueError(f'the training in {file} is another one: {"; ".join(wrong)}')
+    if training['batch'] and not hasattr(self.dls.train, 'resume'): raise ValueError(f'{file} stops within an epoch; only a fastsgd DataLoader can go on there')
+    self._load_weights(tensors, file)
+    state = _unpack(training['state'], tensors)
+    self.opt.load_state_dict(state['optimizer'])
+    for name, value in (('lr', lr), ('wd', wd)):
+        if value is not None: self.set_hyper(name, value)    # what is asked for now comes before what was
+    for cb in self.cbs:
+        if cb.name in state['callbacks']: cb.load_state_dict(state['callbacks'][cb.name])
+    if state['generator'] is not None: self.dls.train.generator.set_state(state['generator'])
+    if training['batch']: self.dls.train.resume(state['order'], training['batch'])
+    self.first_batch = training['batch']
+    _set_random_state(state['random'])
+    return training['epoch']
