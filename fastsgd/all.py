@@ -11,3 +11,4 @@ from fastsgd.models import *
 from fastsgd.learner import *
 from fastsgd.interpret import *
 from fastsgd.convnet import *
+from fastsgd.photo import *
