@@ -12,3 +12,5 @@ from fastsgd.learner import *
 from fastsgd.interpret import *
 from fastsgd.convnet import *
 from fastsgd.speed import *
+from fastsgd.photo import *
+from fastsgd.store import *
