@@ -37,8 +37,8 @@ def _roughness(a): return np.abs(np.diff(a, axis=0)).sum() + np.abs(np.diff(a, a
 def _paper(grey):
     "The shade of the paper `[h, w]`, 0 to 1, and whether the ink is darker than that"
     without_dark, without_light = _papers(grey)
-    rough_dark, rough_light = _roughness(without_light), _roughness(without_dark)
-    dark = rough_light < rough_dark if rough_light != rough_dark else np.median(grey) > (grey.min() + grey.max())/2
+    rough, other = _roughness(without_dark), _roughness(without_light)
+    dark = rough < other if rough != other else np.median(grey) > (grey.min() + grey.max())/2
     return (without_dark, True) if dark else (without_light, False)
 
 # %% ../nbs/16_own_digits.ipynb #1117f6cd
