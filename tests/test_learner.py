@@ -254,7 +254,7 @@ def test_saving_over_a_good_file_keeps_it_if_it_fails(tmp_path, capsys):
     with pytest.raises((FileNotFoundError, NotADirectoryError)): learn.save(tmp_path/'nowhere'/'w')
     for bad in (b'', good[:-1], good + b'x', b'\x80\x04.', b'\xff'*100):
         (tmp_path/'bad.safetensors').write_bytes(bad)
-        with pytest.raises(ValueError, match='damaged'): learn.load(tmp_path/'bad')
+        with pytest.raises(ValueError, match='is not read'): learn.load(tmp_path/'bad')
     assert file.read_bytes() == good and [f.name for f in sorted(tmp_path.iterdir())] == ['bad.safetensors', 'w.safetensors']
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
