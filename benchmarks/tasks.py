@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 from fastsgd.all import DataLoader, DataLoaders, Learner, ParamScheduler, accuracy, combined_cos, get_digits, simple_net, validate_epoch
 from fastsgd.speed import BackpropByHand
@@ -74,6 +75,19 @@ def to_98(quick):
         learn.fit(2, 0.16, cbs=[BackpropByHand(), ParamScheduler({'lr': combined_cos(0.25, 0.16/25, 0.16, 0.)})])
         return learn.model
     return to_goal(quick, 0.98, 'fastsgd_by_hand, 400-224-10, two epochs', train, valid)
+
+def to_99(quick):
+    "A small convolutional network, as in `15_faster`: 8 and 32 kernels, one epoch of one cycle, AdamW, label smoothing"
+    if get_digits().source != 'mnist': return [], ['time to 99 % is measured on MNIST only, which is not here']
+    split, valid = [(x.flatten(1), y) for x, y in standardised(get_digits())]
+    def train(seed):
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Unflatten(1, (1, 28, 28)), nn.Conv2d(1, 8, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(8, 32, 5), nn.MaxPool2d(2), nn.ReLU(),
+                              nn.Flatten(), nn.Linear(512, 64), nn.ReLU(), nn.Linear(64, 10)).to(memory_format=torch.channels_last)
+        learn = Learner(DataLoaders(DataLoader(split, 96, shuffle=True)), model, partial(F.cross_entropy, label_smoothing=0.05), opt_func=partial(torch.optim.AdamW, betas=(0.9, 0.99), fused=True))
+        learn.fit(1, 0.01, cbs=ParamScheduler({'lr': combined_cos(0.3, 0.01/25, 0.01, 0.)}))
+        return learn.model
+    return to_goal(quick, 0.99, 'fastsgd_learner, 8 and 32 kernels, one epoch', train, valid)
 
 def loading(quick):
     "The images of MNIST again, decoded from their files with Pillow, and through `get_digits`, which keeps them"
@@ -156,4 +170,4 @@ def larger_than_memory(quick):
             shutil.rmtree(Path(folder)/str(n))
     return rows, []
 
-tasks = (chapter_network, an_epoch, to_98, loading, importing, memory, larger_than_memory)
+tasks = (chapter_network, an_epoch, to_98, to_99, loading, importing, memory, larger_than_memory)
