@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 from torch.nn import functional as F
-from fastsgd.all import DataLoader, DataLoaders, Learner, ParamScheduler, accuracy, combined_cos, get_digits, simple_net, validate_epoch
+from fastsgd.all import SGD, DataLoader, DataLoaders, Learner, ParamScheduler, accuracy, combined_cos, get_digits, simple_net, validate_epoch
 from fastsgd.speed import BackpropByHand
 from .measure import middle, side_by_side, timed
 from .work import chapter, make_images, one_epoch
@@ -71,7 +71,7 @@ def to_98(quick):
     def train(seed):
         torch.manual_seed(seed)
         learn = Learner(DataLoaders(DataLoader(split, 128, shuffle=True)), simple_net(400, 224, 10), partial(F.cross_entropy, label_smoothing=0.1),
-                        opt_func=partial(torch.optim.SGD, momentum=0.9, nesterov=True, fused=True))
+                        opt_func=partial(SGD, mom=0.9, nesterov=True))
         learn.fit(2, 0.16, cbs=[BackpropByHand(), ParamScheduler({'lr': combined_cos(0.25, 0.16/25, 0.16, 0.)})])
         return learn.model
     return to_goal(quick, 0.98, 'fastsgd_by_hand, 400-224-10, two epochs', train, valid)

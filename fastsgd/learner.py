@@ -41,7 +41,7 @@ class Interrupted(KeyboardInterrupt):
 
 class Callback:
     "What to do at the events of a `Learner`: methods with the names of events; any other attribute is the learner's"
-    order, learn, run_valid = 0, None, True    # `run_valid`: do batch events matter in validation too?
+    order, learn, run_valid, run_lr_find = 0, None, True, True    # do batch events matter in validation too? Is it there while `lr_find` tries learning rates?
 
     def __init__(self, **kwargs):
         for event, f in kwargs.items(): setattr(self, event, f)
@@ -438,7 +438,7 @@ def plot_sched(self:Recorder,
 # %% ../nbs/10_learner.ipynb #ef0ff0a2
 class ProgressCallback(Callback):
     "A table of the epochs, and a bar while it trains: HTML in a notebook, text in a terminal, and only the table where nobody watches"
-    order, bar, every = 60, None, 0.2    # seconds between two drawings
+    order, run_lr_find, bar, every = 60, False, None, 0.2    # seconds between two drawings
 
     def before_fit(self):
         import sys
@@ -493,7 +493,7 @@ Learner.no_logging = Learner.no_bar    # in fastai two things: without the bar, 
 # %% ../nbs/10_learner.ipynb #b814adbb
 class TerminateOnNaNCallback(Callback):
     "Stops the training with a `FloatingPointError` when the loss of a batch is not finite"
-    order = -5
+    order, run_lr_find = -5, False
 
     def after_loss(self):
         loss = self.learn.loss
@@ -611,7 +611,7 @@ def lr_find(self:Learner,
     if not all(p.isfinite().all() for p in self.model.parameters()): raise ValueError('the weights are not finite any more: make a new model, or load one')
     n_epoch = num_it//(_n_batches(self.dls.train) or 1) + 1
     try:
-        with self.removed_cbs([ProgressCallback, TerminateOnNaNCallback, EarlyStoppingCallback]): self.fit(n_epoch, cbs=LRFinder(start_lr, end_lr, num_it))
+        with self.removed_cbs([cb for cb in self.cbs if not cb.run_lr_find]): self.fit(n_epoch, cbs=LRFinder(start_lr, end_lr, num_it))
     except Interrupted: raise Interrupted('interrupted: model and optimizer are as they were before lr_find') from None
     rec = self.recorder
     if len(rec.losses) <= num_it//10 + 5: raise ValueError(f'the loss exploded after {len(rec.losses)} batches: try a smaller start_lr than {start_lr:g}')
@@ -638,7 +638,7 @@ def plot_lr_find(self:Recorder,
 # %% ../nbs/10_learner.ipynb #50368633
 class EarlyStoppingCallback(Callback):
     "Ends the training when what is monitored has not become better for `patience` epochs"
-    order = 70
+    order, run_lr_find = 70, False
     def __init__(self,
         monitor:str='valid_loss', # A column of the table: smaller is better if its name has `loss` or `error` in it
         min_delta:float=0., # What counts as better

@@ -6,6 +6,7 @@
 __all__ = ['loss_and_slope', 'BackpropByHand', 'CompiledStep']
 
 # %% ../nbs/15_faster.ipynb #763066b3
+from functools import partial
 from typing import Callable, NamedTuple
 
 import torch
@@ -21,12 +22,13 @@ def _mnist_loss_slope(preds, targs):
     slope = p.mul(1 - p).div_(p.numel())
     return torch.where(wanted, 1 - p, p).mean(), torch.where(wanted, -slope, slope)
 
-def _cross_entropy_slope(preds, targs):
+def _cross_entropy_slope(preds, targs, label_smoothing=0.):
     _one_label_each(preds, targs)
-    log_p, places = preds.log_softmax(1), targs[:, None]
-    loss = -log_p.gather(1, places).mean()
+    log_p, places, share = preds.log_softmax(1), targs[:, None], label_smoothing/preds.shape[1]
+    loss = -(1 - label_smoothing)*log_p.gather(1, places).mean()
+    if share: loss -= label_smoothing*log_p.mean()
     p = log_p.exp_()
-    return loss, p.sub_(torch.zeros_like(p).scatter_(1, places, 1.)).div_(len(p))
+    return loss, p.sub_(torch.full_like(p, share).scatter_(1, places, 1 - label_smoothing + share)).div_(len(p))
 
 _slopes = {mnist_loss: _mnist_loss_slope, cross_entropy: _cross_entropy_slope, F.cross_entropy: _cross_entropy_slope}
 
@@ -36,7 +38,8 @@ def loss_and_slope(
     *targs, # Targets, as `loss_func` takes them
 )->tuple: # The loss, and its slope for each score, `[n, n_out]`
     "What a loss is, and how fast it changes with each score"
-    if loss_func in _slopes: return _slopes[loss_func](preds, *targs)
+    f, options = (loss_func.func, loss_func.keywords) if isinstance(loss_func, partial) and not loss_func.args else (loss_func, {})
+    if f in _slopes and (not options or set(options) == {'label_smoothing'}): return _slopes[f](preds, *targs, **options)
     with torch.enable_grad():
         preds = preds.detach().requires_grad_()
         loss = loss_func(preds, *targs)

@@ -83,7 +83,7 @@ def load_digits_model(
 # %% ../nbs/20_store.ipynb #b7cbccb6
 class CheckpointCallback(Callback):
     "Makes checkpoints while a training runs, and when Ctrl-C or SIGTERM ends it; `fit(…, resume=folder)` goes on from the last"
-    order, stop, images = 100, None, None
+    order, run_lr_find, stop, images = 100, False, None, None
     def __init__(self,
         folder, # Where to; made if need be
         every_epochs:int=1, # After so many epochs

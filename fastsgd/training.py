@@ -123,11 +123,13 @@ class SGD(torch.optim.Optimizer):
         lr:float, # Learning rate
         mom:float=0., # Momentum: what stays of the running sum of gradients at each step
         wd:float=0., # Weight decay: what share of each weight is added to its gradient
+        nesterov:bool=False, # Nesterov's momentum: step from where the running sum will have led?
     ):
         for name, value in (('lr', lr), ('mom', mom), ('wd', wd)):
             if not value >= 0: raise ValueError(f'{name} must be 0 or above, not {value}')
         params = list(params)
         if params and not isinstance(params[0], (torch.Tensor, dict)): params = [{'params': list(p)} for p in params]
+        self.nesterov = nesterov
         super().__init__(params, dict(lr=lr, mom=mom, wd=wd))
 
     @torch.no_grad()
@@ -145,7 +147,9 @@ class SGD(torch.optim.Optimizer):
                 if mom:
                     if 'buf' in state: state['buf'].mul_(mom).add_(g)
                     else: state['buf'] = g.clone()
-                    g = state['buf']
+                    if self.nesterov: p.sub_(g, alpha=lr).sub_(state['buf'], alpha=lr*mom)
+                    else: p.sub_(state['buf'], alpha=lr)
+                    continue
                 p.sub_(g, alpha=lr)
         return loss
 
