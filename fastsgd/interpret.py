@@ -10,7 +10,7 @@ __all__ = ['probabilities', 'confusion_matrix', 'plot_confusion_matrix', 'label_
 import numpy as np
 import torch
 from .data import show_image
-from .losses import sigmoid, softmax
+from .losses import _one_label_each, sigmoid, softmax
 
 # %% ../nbs/12_full_mnist.ipynb #4bfe4389
 def probabilities(
@@ -26,8 +26,10 @@ def confusion_matrix(
     probs:torch.Tensor, # Probabilities or logits `[n, labels]`
     y:torch.Tensor, # True labels, int64 `[n]`
 )->torch.Tensor: # int64 `[labels, labels]`: rows are true, columns predicted
-    "How many items of each true label were predicted as each label"
+    "How many items of each true label were predicted as each label; raises `ValueError` where shapes or labels do not fit"
+    _one_label_each(probs, y)
     k = probs.shape[1]
+    if len(y) and not 0 <= int(y.min()) <= int(y.max()) < k: raise ValueError(f'there are {k} labels, but y runs from {int(y.min())} to {int(y.max())}')
     return (y*k + probs.argmax(1)).bincount(minlength=k*k).view(k, k)
 
 def plot_confusion_matrix(

@@ -854,7 +854,7 @@ def load_tensors(
     except MemoryError: raise
     except OSError as e: raise type(e)(f'{file} could not be read: {e.strerror or e}') from e
     except Exception as e: # whatever a header full of nonsense makes the parsers stumble over
-        raise ValueError(f'{file} is not read: {e if isinstance(e, ValueError) else f"it is damaged ({e})"}') from e
+        raise ValueError(f'{file} is not read: {(str(e) if isinstance(e, ValueError) else f"it is damaged ({e})")[:300]}') from e
     return tensors, facts
 
 # %% ../nbs/10_learner.ipynb #c2d988d0

@@ -59,9 +59,8 @@ def cross_entropy(
 )->torch.Tensor: # One number, 0 or above
     "Mean of `-log(softmax(preds))` at the right labels; raises `ValueError` where the shapes do not fit"
     _one_label_each(preds, targs)
-    m = preds.amax(1, keepdim=True).detach() # as in softmax, against overflow
-    log_sum = (preds - m).exp().sum(1).log() + m[:, 0]
-    return (log_sum - preds.gather(1, targs[:, None])[:, 0]).mean()
+    preds = preds - preds.amax(1, keepdim=True).detach() # as in softmax, against overflow
+    return (preds.exp().sum(1).log() - preds.gather(1, targs[:, None])[:, 0]).mean()
 
 def accuracy(
     preds:torch.Tensor, # Logits or probabilities `[n, labels]`

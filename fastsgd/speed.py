@@ -39,7 +39,9 @@ def loss_and_slope(
 )->tuple: # The loss, and its slope for each score, `[n, n_out]`
     "What a loss is, and how fast it changes with each score"
     f, options = (loss_func.func, loss_func.keywords) if isinstance(loss_func, partial) and not loss_func.args else (loss_func, {})
-    if f in _slopes and (not options or set(options) == {'label_smoothing'}): return _slopes[f](preds, *targs, **options)
+    if f in _slopes and (not options or set(options) == {'label_smoothing'}):
+        try: return _slopes[f](preds, *targs, **options)
+        except (ValueError, RuntimeError): pass    # what is unusual or wrong is for the loss itself to deal with
     with torch.enable_grad():
         preds = preds.detach().requires_grad_()
         loss = loss_func(preds, *targs)

@@ -6,8 +6,9 @@
 __all__ = ['DigitsModel', 'load_digits_model', 'CheckpointCallback']
 
 # %% ../nbs/20_store.ipynb #8d57aba2
-import json, os, signal, threading
+import json, signal, threading
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import torch
@@ -44,15 +45,19 @@ class DigitsModel:
 
     @torch.no_grad()
     def predict(self,
-        images, # One image or several, `[28, 28]` or `[n, 28, 28]`: a tensor or an array, 0 (paper) to 1 (ink), or bytes from 0 to 255
+        images, # One image or several, `[28, 28]` or `[n, 28, 28]`, or rows `[n, numbers]` as the model takes them: a tensor or an array, 0 (paper) to 1 (ink), or bytes from 0 to 255
     )->tuple: # A label for each, and probabilities `[n, labels]`
-        "What digits these are; raises `ValueError` for what is no image of that size, or not finite"
-        x = torch.as_tensor(np.ascontiguousarray(images) if isinstance(images, np.ndarray) else images)
+        "What digits these are; raises `TypeError` for what is no tensor or array, and `ValueError` for what is no image of that size, or not finite"
+        if not isinstance(images, (torch.Tensor, np.ndarray)): raise TypeError(f'images must be a tensor or an array, not {type(images).__name__}')
+        x = torch.tensor(np.ascontiguousarray(images)) if isinstance(images, np.ndarray) else images
+        if x.is_complex(): raise TypeError('images hold real numbers, not complex ones')
         x = x.float()/255 if x.dtype == torch.uint8 else x.float()
         n_in = self.facts['architecture'].get('n_in', self.facts['architecture'].get('sizes', [784])[0])
-        if not x.numel() or x.shape[-2:] != (28, 28) and x.shape[-1:] != (n_in,) or x.ndim > 3: raise ValueError(f'expected images [n, 28, 28], got {list(x.shape)}')
+        square = x.ndim in (2, 3) and x.shape[-2:] == (28, 28) and n_in == 784
+        if not x.numel() or not (square or x.ndim == 2 and x.shape[1] == n_in): raise ValueError(f"expected {'images [n, 28, 28] or ' if n_in == 784 else ''}rows [n, {n_in}], got {list(x.shape)}")
         if not x.isfinite().all(): raise ValueError('the images hold values that are not finite')
         probs = probabilities(self.model(x.reshape(-1, n_in)))
+        if not probs.isfinite().all(): raise ValueError('the scores are too large to be numbers: the weights are not those of a trained model')
         return [self.labels[i] for i in probs.argmax(1).tolist()], probs
 
     def __repr__(self):
@@ -99,10 +104,9 @@ class CheckpointCallback(Callback):
         self.stop, self.presses, self.best, self.in_epoch = None, 0, None, hasattr(self.dls.train, 'resume')
         if self.monitor and self.monitor not in self.recorder.metric_names[1:-1]: raise ValueError(f"there is no {self.monitor!r} to monitor: expected one of {', '.join(self.recorder.metric_names[1:-1])}")
         if self.every_batches and not self.in_epoch: raise ValueError('checkpoints within an epoch need a fastsgd DataLoader: leave out every_batches')
-        trial = self.folder/f'.trial-{os.getpid()}'
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            trial.touch(); trial.unlink()
+            with TemporaryFile(dir=self.folder): pass    # can it be written to?
         except OSError as e: raise type(e)(f'checkpoints cannot be written to {self.folder}: {e.strerror}') from None
         self.handlers = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)} if threading.current_thread() is threading.main_thread() else {}
 
