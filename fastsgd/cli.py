@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fastcore.script import Param, anno_parser, store_true
+from fastcore.script import anno_parser
 from filelock import FileLock, Timeout
 from torch import nn
 from .data import _suffixes, atomic_write, get_digits, show_image
@@ -209,9 +209,11 @@ def fastsgd_train(
     with _locked(Path(resume) if resume is not None else _new_folder(out)) as out: _train(digits, s, device, out, checkpoint_every, resume is not None)
 
 # %% ../nbs/21_cli.ipynb #4401e42d
-def _command(func):
-    "Run `func` with the options of the command line; exits with a status other than 0 where that fails"
+def _command(func, several=None):
+    "Run `func` with the options of the command line, of which the one called `several` may be given any number of times; exits with a status other than 0 where that fails"
     parser = anno_parser(func, func.__name__)
+    for action in parser._actions:
+        if action.dest == several: action.nargs, action.default, action.required = '*', (), False
     dash = '_' if '_' in ''.join(re.findall(r'--[\w-]+', parser.format_usage())) else '-'
     argv = [re.sub(r'^--[^=]+', lambda m: '--' + re.sub('[-_]', dash, m[0][2:]), a) for a in sys.argv[1:]]
     options = {k: v for k, v in vars(parser.parse_args(argv)).items() if k not in ('pdb', 'xtra')}
@@ -278,10 +280,10 @@ def plot_predictions(
     return fig
 
 def fastsgd_predict(
-    model:Param('Model or checkpoint that fastsgd_train or Learner.save has written', str),
-    images:Param('Image files, or folders of them; none: say what the model is', str, nargs='*', opt=False)=(),
-    json:Param('Answer in JSON?', store_true)=False,
-    show:Param('Also draw the images and the probabilities into this PNG file', str)=None,
+    model:str, # Model or checkpoint that fastsgd_train or Learner.save has written
+    images:str, # Image files, or folders of them, as a list; if there is none: say what the model is
+    json:bool=False, # Answer in JSON?
+    show:str=None, # Also draw the images and the probabilities into this PNG file
 ):
     "Say which digits are on images; the exit status is 1 if one of them could not be read (errors are `ValueError` or `OSError`)"
     found, failed, rows = load_digits_model(model), 0, []
@@ -304,4 +306,4 @@ def _json(rows): return json.dumps(rows, indent=1, ensure_ascii=False)
 
 def predict_main():
     "The command `fastsgd_predict`"
-    _command(fastsgd_predict)
+    _command(fastsgd_predict, several='images')

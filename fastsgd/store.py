@@ -54,7 +54,7 @@ class DigitsModel:
         x = x.float()/255 if x.dtype == torch.uint8 else x.float()
         n_in = self.facts['architecture'].get('n_in', self.facts['architecture'].get('sizes', [784])[0])
         square = x.ndim in (2, 3) and x.shape[-2:] == (28, 28) and n_in == 784
-        if not x.numel() or not (square or x.ndim == 2 and x.shape[1] == n_in): raise ValueError(f"expected {'images [n, 28, 28] or ' if n_in == 784 else ''}rows [n, {n_in}], got {list(x.shape)}")
+        if not x.numel() or not (square or x.ndim in (1, 2) and x.shape[-1] == n_in): raise ValueError(f"expected {'images [n, 28, 28] or ' if n_in == 784 else ''}rows [n, {n_in}], got {list(x.shape)}")
         if not x.isfinite().all(): raise ValueError('the images hold values that are not finite')
         probs = probabilities(self.model(x.reshape(-1, n_in)))
         if not probs.isfinite().all(): raise ValueError('the scores are too large to be numbers: the weights are not those of a trained model')
