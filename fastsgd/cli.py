@@ -216,7 +216,7 @@ def _command(func, several=None):
         if action.dest == several: action.nargs, action.default, action.required = '*', (), False
     dash = '_' if '_' in ''.join(re.findall(r'--[\w-]+', parser.format_usage())) else '-'
     argv = [re.sub(r'^--[^=]+', lambda m: '--' + re.sub('[-_]', dash, m[0][2:]), a) for a in sys.argv[1:]]
-    options = {k: v for k, v in vars(parser.parse_args(argv)).items() if k not in ('pdb', 'xtra')}
+    options = {k: v for k, v in vars(parser.parse_intermixed_args(argv)).items() if k not in ('pdb', 'xtra')}
     try: func(**options)
     except KeyboardInterrupt: status, why = 130, 'interrupted, nothing was saved'
     except BrokenPipeError: # whoever was reading has gone, as `head` does
@@ -280,14 +280,15 @@ def plot_predictions(
     return fig
 
 def fastsgd_predict(
-    model:str, # Model or checkpoint that fastsgd_train or Learner.save has written
-    images:str, # Image files, or folders of them, as a list; if there is none: say what the model is
+    model:str, # Model or checkpoint that fastsgd_train or Learner.save has written, or the folder of a finished run
+    images:str, # Image files, or folders (and what is in them, at any depth); if there is none: say what the model is
     json:bool=False, # Answer in JSON?
     show:str=None, # Also draw the images and the probabilities into this PNG file
 ):
     "Say which digits are on images; the exit status is 1 if one of them could not be read (errors are `ValueError` or `OSError`)"
+    if os.path.isdir(model): model = os.path.join(model, 'model.safetensors')
     found, failed, rows = load_digits_model(model), 0, []
-    if not images: return print(found)
+    if not images: return print(_json(found.facts) if json else found)
     files = list(_files_in(images))
     if not json: print(f"{'digit':<7}{'sure':>7}   {'or':<7}{'':>7}   image")
     for file in files:

@@ -824,7 +824,7 @@ def _checked_header(raw, size):
     if raw[8:9] != b'{' and (raw[:2] == b'PK' or raw[:1] == b'\x80'): raise ValueError('it is a pickle, or a zip of them, which could run code; it was not opened')
     n = int.from_bytes(raw[:8], 'little')
     if size < 8: raise ValueError('it is cut off')
-    if n > _max_header: raise ValueError(f'it is no safetensors file, or its header is too long ({n:,} bytes; {_max_header:,} are allowed)')
+    if n > _max_header: raise ValueError(f'it is no safetensors file, or its header is too long (more than {_max_header:,} bytes)')
     if size < 8 + n: raise ValueError('it is cut off')
     header = json.loads(raw[8:8 + n], object_pairs_hook=_no_duplicates)
     facts = header.pop('__metadata__', {})

@@ -48,7 +48,7 @@ class DigitsModel:
         images, # One image or several, `[28, 28]` or `[n, 28, 28]`, or rows `[n, numbers]` as the model takes them: a tensor or an array, 0 (paper) to 1 (ink), or bytes from 0 to 255
     )->tuple: # A label for each, and probabilities `[n, labels]`
         "What digits these are; raises `TypeError` for what is no tensor or array, and `ValueError` for what is no image of that size, or not finite"
-        if not isinstance(images, (torch.Tensor, np.ndarray)): raise TypeError(f'images must be a tensor or an array, not {type(images).__name__}')
+        if not isinstance(images, (torch.Tensor, np.ndarray)): raise TypeError(f'images must be a tensor or an array, not {type(images).__name__}; digit_from_image(file).x makes one of any picture')
         x = torch.tensor(np.ascontiguousarray(images)) if isinstance(images, np.ndarray) else images
         if x.is_complex(): raise TypeError('images hold real numbers, not complex ones')
         x = x.float()/255 if x.dtype == torch.uint8 else x.float()
@@ -65,7 +65,9 @@ class DigitsModel:
         lines = [f"{made['name']}({', '.join(f'{k}={v}' for k, v in made.items() if k != 'name')}), {count_params(self.model):,} parameters",
                  f"tells apart: {', '.join(map(str, self.labels))}", f"takes: {facts.get('input', 'not said')}", f"learned from: {facts.get('source', 'not said')}",
                  f"measured: {', '.join(f'{k} {v:.4f}' for k, v in facts.get('metrics', {}).items()) or 'nothing'}",
-                 f"written by: {', '.join(f'{k} {v}' for k, v in facts.get('versions', {}).items())}", f"SHA-256: {facts['sha256']}"]
+                 f"written by: {', '.join(f'{k} {v}' for k, v in facts.get('versions', {}).items())}", f"SHA-256 of weights and facts: {facts['sha256']}"]
+        if 'settings' in facts: lines.insert(-2, f"settings: {', '.join(f'{k} {v}' for k, v in facts['settings'].items())}")
+        if 'baseline_rmse' in facts: lines.insert(-2, f"baseline, pixel similarity by RMSE: accuracy {facts['baseline_rmse']:.4f}")
         if 'training' in facts: lines.insert(1, f"a checkpoint: {facts['training']['epoch']} of {facts['training']['n_epoch']} epochs done" + (f", and {facts['training']['batch']} batches" if facts['training']['batch'] else ''))
         return '\n'.join(lines)
 

@@ -182,14 +182,15 @@ def test_predict_answers_for_each_image(cli, trained, tmp_path):
     lines = out.splitlines()
     assert status == 1 and err == '' and len(lines) == 4
     assert [line.split()[0] for line in lines[1:]] == ['7', '-', '7'] and 'in/c.png is not read' in lines[2] and 'light on dark' in lines[3]
-    status, out, err = cli(trained, 'in/a.png', '--json', '--show', 'seen.png', script=predict)
+    status, out, err = cli(trained, '--json', 'in/a.png', '--show', 'seen.png', script=predict)
     row, = json.loads(out)
     assert status == 0 and row['label'] == 7 and row['runner_up'] == 3 and abs(row['probability'] + row['runner_up_probability'] - 1) < 1e-5
     assert (tmp_path/'seen.png').read_bytes()[:4] == b'\x89PNG'
 
 def test_predict_says_what_a_model_is(cli, trained):
     status, out, err = cli(trained, script=predict)
-    assert status == 0 and 'simple_net(n_in=784, n_hidden=30, n_out=1)' in out and 'tells apart: 3, 7' in out and 'learned from: sklearn' in out
+    assert status == 0 and 'simple_net(n_in=784, n_hidden=30, n_out=1)' in out and 'tells apart: 3, 7' in out and 'learned from: sklearn' in out and 'epochs 20' in out
+    assert cli('run', script=predict)[1] == out and json.loads(cli(trained, '--json', script=predict)[1])['labels'] == [3, 7]
 
 @pytest.mark.parametrize('args, says', [(['nothing'], 'no file nothing'), (['pickle'], 'it is a pickle'), (['MODEL', 'nowhere.png'], None), (['MODEL', 'empty'], 'no image in empty'), ([], None)])
 def test_predict_refuses(cli, trained, tmp_path, args, says):
