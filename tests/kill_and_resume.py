@@ -7,6 +7,7 @@ import argparse, json, os, random, signal, sys, tempfile, threading, time, trace
 from collections import Counter
 from pathlib import Path
 
+for library in ('OMP', 'OPENBLAS', 'MKL'): os.environ[f'{library}_NUM_THREADS'] = '1'    # before they are imported: a process with threads must not fork
 import torch
 from fastsgd.data import get_digits
 from fastsgd.dataloader import DataLoaders
