@@ -122,7 +122,7 @@ def started(tmp_path, *args):
 
 @pytest.mark.skipif(os.name == 'nt', reason='signals are sent otherwise there')
 def test_stopped_and_taken_up_ends_as_if_never_stopped(cli, tmp_path):
-    settings = '--source', 'sklearn', '--labels', 'all', '--epochs', '200'
+    settings = '--source', 'sklearn', '--labels', 'all', '--epochs', '100'
     assert cli(*settings, '--out', 'whole')[0] == 0
     p = started(tmp_path, *settings, '--out', 'here')
     status, out, err = cli('--resume', 'here') # while it runs
@@ -143,7 +143,7 @@ def test_stopped_and_taken_up_ends_as_if_never_stopped(cli, tmp_path):
     weights, again = (load_tensors(tmp_path/o/'model.safetensors')[0] for o in ('whole', 'here'))
     assert all(weights[k].equal(again[k]) for k in weights)
     tables = [[r[:4] for r in csv.reader((tmp_path/o/'history.csv').open())] for o in ('whole', 'here')]
-    assert tables[0] == tables[1] and len(tables[0]) == 201
+    assert tables[0] == tables[1] and len(tables[0]) == 101
 
 @pytest.mark.skipif(os.name == 'nt', reason='signals are sent otherwise there')
 def test_other_images_are_noticed(cli, tmp_path):
