@@ -39,7 +39,8 @@ class PixelSimilarity:
         x:torch.Tensor, # Images `[n, h, w]`
         y:torch.Tensor, # Labels as int64 `[n]`, counted from 0, each at least once
     ): # Itself
-        "Take the mean image of each label; raises `ValueError` where shapes do not fit or a label has no image"
+        "Take the mean image of each label; raises `ValueError` where shapes do not fit or a label has no image, `TypeError` for images in whole numbers"
+        if not x.is_floating_point(): raise TypeError(f'images must be floating-point numbers, not {x.dtype}')
         if x.ndim != 3 or y.shape != x.shape[:1]: raise ValueError(f'expected x [n, h, w] and y [n], got {list(x.shape)} and {list(y.shape)}')
         if not len(y): raise ValueError('no images to take a mean of')
         counts = y.bincount()

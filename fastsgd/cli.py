@@ -160,6 +160,7 @@ def _train(digits, s, device, out, checkpoint_every, resume):
     print(f"{digits}\n{device.type}, {s['model']}, {_epochs(s['epochs'])}, lr {s['lr']}, batch size {s['batch_size']}, seed {s['seed']}")
     baseline = PixelSimilarity(rmse_distance).fit(*digits.train).accuracy(*digits.valid)
     print(f'Baseline (pixel similarity, RMSE): accuracy {baseline:.4f}\n')
+    if resume: print(f'Going on from the last checkpoint; {out/"history.csv"} will have the epochs before it too\n')
     learn, checkpoints = _learner(digits, s, device), CheckpointCallback(out, every_epochs=checkpoint_every, keep=1)
     try: learn.fit(s['epochs'], s['lr'], cbs=checkpoints, resume=out if resume else None)
     except FloatingPointError as e:

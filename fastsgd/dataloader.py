@@ -40,6 +40,7 @@ class DataLoader:
     ):
         if isinstance(batch_size, bool) or not isinstance(batch_size, int): raise TypeError(f'batch_size must be a whole number, not {batch_size!r}')
         if batch_size < 1: raise ValueError(f'batch_size must be at least 1, not {batch_size}')
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)): raise TypeError(f'seed must be a whole number, not {seed!r}')
         self.dataset, self.tensors, self.vocab = dataset, _tensors_of(dataset), None
         self.batch_size, self.shuffle, self.drop_last, self.batch_tfm = batch_size, shuffle, drop_last, batch_tfm
         if self.tensors and len({len(t) for t in self.tensors}) > 1:

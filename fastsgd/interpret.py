@@ -79,6 +79,7 @@ def top_losses(
 
 def _for_each_label(probs):
     "Probabilities `[n, labels]` from those, or from `[n, 1]` of the first of two; raises `ValueError` for what are no probabilities"
+    if not len(probs): raise ValueError('there are no probabilities to look at')
     if probs.ndim == 2 and probs.shape[1] == 1: probs = torch.cat([probs, 1 - probs], 1)
     if probs.ndim != 2 or probs.min() < 0 or (probs.sum(1) - 1).abs().max() > 1e-3:
         raise ValueError('expected probabilities, in rows that add up to 1; `probabilities` makes them of scores')
@@ -111,7 +112,7 @@ def calibration(
     n_bins:int=10, # Into how many groups, of equal width from 0 to 1
 )->tuple: # For each group that has any: mean probability, share right, number of items; and the mean gap over all items
     "How sure the model was of its answers, and how often it was right"
-    (p, called), y = probs.cpu().max(1), y.cpu()
+    (p, called), y = _for_each_label(probs).cpu().max(1), y.cpu()
     group = (p*n_bins).long().clamp(max=n_bins - 1)
     n = group.bincount(minlength=n_bins)
     sure, right = (torch.zeros(n_bins).scatter_add_(0, group, v.float())[n > 0]/n[n > 0] for v in (p, called == y))

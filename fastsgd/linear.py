@@ -28,7 +28,7 @@ def show_weights(
     import matplotlib.pyplot as plt
     from matplotlib.colors import LinearSegmentedColormap
     if w.numel() != 784: raise ValueError(f'expected 784 weights, one for each pixel, got the shape {list(w.shape)}')
-    w = w.detach().cpu().reshape(28, 28).numpy()
+    w = w.detach().cpu().float().reshape(28, 28).numpy()
     if vmax is None: vmax = abs(w).max() or 1.
     if ax is None: ax = plt.subplots(figsize=(3.5, 3))[1]
     red_white_blue = LinearSegmentedColormap.from_list('weights', ('#b2182b', 'white', '#2166ac'), N=257)

@@ -138,7 +138,8 @@ def test_stopped_and_taken_up_ends_as_if_never_stopped(cli, tmp_path):
     p.kill(); p.communicate(timeout=60)
     status, out, err = cli('--resume', 'here', '--seed', '3')
     assert status == 2 and 'seed is 3 here, but the run has 42' in err
-    assert cli('--resume', 'here')[0] == 0
+    status, out, err = cli('--resume', 'here')
+    assert status == 0 and 'Going on from the last checkpoint' in out
     assert sorted(f.name for f in (tmp_path/'here').iterdir()) == ['history.csv', 'model.safetensors', 'report.png']
     weights, again = (load_tensors(tmp_path/o/'model.safetensors')[0] for o in ('whole', 'here'))
     assert all(weights[k].equal(again[k]) for k in weights)

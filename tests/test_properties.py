@@ -336,3 +336,10 @@ def test_show_image_refuses(shape):
     if fits: assert show_image(torch.zeros(shape)).images
     else:
         with pytest.raises(ValueError, match='a picture is'): show_image(torch.zeros(shape))
+
+def test_other_types_and_nothing_at_all():
+    with pytest.raises(TypeError, match='floating-point'): PixelSimilarity().fit(torch.zeros(2, 3, 3, dtype=torch.uint8), torch.tensor([0, 1]))
+    with pytest.raises(TypeError, match='seed must be'): DataLoader((torch.zeros(3),), seed='a')
+    for f in (calibration, top_losses):
+        with pytest.raises(ValueError, match='no probabilities'): f(torch.zeros(0, 10), torch.zeros(0, dtype=torch.int64))
+    assert show_weights(torch.ones(784, dtype=torch.bfloat16)).images
