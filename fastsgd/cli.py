@@ -6,7 +6,7 @@
 __all__ = ['plot_report', 'fastsgd_train', 'main', 'predict_file', 'plot_predictions', 'fastsgd_predict', 'predict_main']
 
 # %% ../nbs/21_cli.ipynb #ec71fcfd
-import csv, inspect, json, math, os, re, signal, sys, zlib
+import csv, json, math, os, re, signal, sys, zlib
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -136,9 +136,8 @@ def _kept_settings(folder):
 
 def _merged(given, kept):
     "The settings of a run that goes on: those kept, and `lr` and `epochs` if others were asked for"
-    defaults = {k: p.default for k, p in inspect.signature(fastsgd_train).parameters.items()}
     for k, value in given.items():
-        if value == defaults[k] or value == kept[k]: continue
+        if value in (None, kept[k]) or k == 'source' and (value == 'auto' or os.path.abspath(value) == kept[k]): continue
         if k not in ('lr', 'epochs'): raise ValueError(f'{k} is {value} here, but the run has {kept[k]}; with --resume, only --lr and --epochs may be changed')
         kept = {**kept, k: value}
     return kept
@@ -180,26 +179,29 @@ def _train(digits, s, device, out, checkpoint_every, resume):
           f'trained in {sum(h.time for h in history):.1f} s\nSaved in {out}: model.safetensors, history.csv, report.png')
     if history[-1].metric < baseline: print('This is below the baseline: try more --epochs, or another --lr')
 
+_defaults = dict(source='auto', labels='3,7', model='simple_net', epochs=20, lr=0.1, batch_size=64, seed=42)
+
 def fastsgd_train(
-    source:str='auto', # Images: auto, mnist, mnist_sample, sklearn, a folder, or an .npz file
-    labels:str='3,7', # Labels to tell apart, separated by commas, or: all
-    model:str='simple_net', # Model: linear or simple_net
-    epochs:int=20, # How often to go through the training images
-    lr:float=0.1, # Learning rate
-    batch_size:int=64, # Images in each step
-    seed:int=42, # Seed of all random numbers
+    source:str=None, # Images: auto, mnist, mnist_sample, sklearn, a folder, or an .npz file (default: auto)
+    labels:str=None, # Labels to tell apart, separated by commas, or: all (default: 3,7)
+    model:str=None, # Model: linear or simple_net (default: simple_net)
+    epochs:int=None, # How often to go through the training images (default: 20)
+    lr:float=None, # Learning rate (default: 0.1)
+    batch_size:int=None, # Images in each step (default: 64)
+    seed:int=None, # Seed of all random numbers (default: 42)
     device:str=None, # Where to compute, such as cpu or cuda (default: a GPU if there is one)
     out:str=None, # New folder for the results (default: fastsgd_run, or fastsgd_run_2, ...)
     checkpoint_every:int=1, # Epochs between two checkpoints
     resume:str=None, # Folder of a run that was stopped, to go on with it
 ):
     "Train a digit classifier by stochastic gradient descent, and save it, a table of its epochs and a report; Ctrl-C stops it, --resume goes on (errors are `ValueError`, `TypeError`, `OSError` or, for a loss that is not finite, `FloatingPointError`)"
-    s = dict(source=source, labels=labels, model=model, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed)
+    given = dict(source=source, labels=labels, model=model, epochs=epochs, lr=lr, batch_size=batch_size, seed=seed)
+    s = {k: _defaults[k] if v is None else v for k, v in given.items()}
     if resume is not None:
         if out is not None: raise ValueError('with --resume the results go into the folder of the run: leave out --out')
         if not Path(resume).is_dir(): raise FileNotFoundError(f'there is no folder {resume} to go on with')
         kept = _kept_settings(Path(resume))
-        s = _merged(s, {k: kept[k] for k in s})
+        s = _merged(given, {k: kept[k] for k in s})
     _check(*(s[k] for k in ('model', 'epochs', 'lr', 'batch_size', 'seed')), checkpoint_every)
     labels, device = _labels(s['labels']), _device(device)
     digits = get_digits(labels, s['source'])
@@ -287,7 +289,13 @@ def fastsgd_predict(
     show:str=None, # Also draw the images and the probabilities into this PNG file
 ):
     "Say which digits are on images; the exit status is 1 if one of them could not be read (errors are `ValueError` or `OSError`)"
-    if os.path.isdir(model): model = os.path.join(model, 'model.safetensors')
+    if os.path.isdir(model):
+        folder, model = model, os.path.join(model, 'model.safetensors')
+        if not os.path.exists(model) and any(Path(folder).glob('checkpoint*.safetensors')): raise FileNotFoundError(f'the run in {folder} has not finished yet; to go on with it: fastsgd_train --resume {folder}')
+    if show is not None:
+        if not images: raise ValueError('--show draws images, and none is named')
+        if not show.lower().endswith('.png'): raise ValueError(f'--show writes a PNG file, so its name must end in .png, not {show}')
+        if os.path.lexists(show): raise FileExistsError(f'{show} exists already; name another file for --show')
     found, failed, rows = load_digits_model(model), 0, []
     if not images: return print(_json(found.facts) if json else found)
     files = list(_files_in(images))

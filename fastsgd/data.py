@@ -139,6 +139,7 @@ _max_pixels = 4096*4096
 
 def to_grey(
     img:Image.Image, # Any image of Pillow's, of any size
+    paper='white', # The colour that lies under transparent pixels
 )->Image.Image: # Mode 'L': 8 bits of grey, 0 to 255
     "The first frame of `img` in 8-bit grey; raises `ValueError` for pixels with no fixed range, such as 32-bit floats"
     if img.mode in ('I', 'I;16', 'I;16L', 'I;16B', 'I;16N'):
@@ -148,7 +149,7 @@ def to_grey(
     if img.mode == 'F': raise ValueError('its pixels are floats, whose range is unknown')
     if img.has_transparency_data:
         img = img.convert('RGBA')
-        img = Image.alpha_composite(Image.new('RGBA', img.size, 'white'), img)
+        img = Image.alpha_composite(Image.new('RGBA', img.size, paper), img)
     return img.convert('L') if img.mode in ('1', 'L') else img.convert('RGB').convert('L')
 
 # %% ../nbs/00_data.ipynb #5c7e1a90

@@ -823,7 +823,7 @@ def _checked_header(raw, size):
     "The facts in the header at the beginning of a file of `size` bytes; raises `ValueError` for what is wrong with it"
     if raw[8:9] != b'{' and (raw[:2] == b'PK' or raw[:1] == b'\x80'): raise ValueError('it is a pickle, or a zip of them, which could run code; it was not opened')
     n = int.from_bytes(raw[:8], 'little')
-    if size < 8: raise ValueError('it is cut off')
+    if size < 8: raise ValueError('it is cut off' if size else 'it is empty')
     if n > _max_header: raise ValueError(f'it is no safetensors file, or its header is too long (more than {_max_header:,} bytes)')
     if size < 8 + n: raise ValueError('it is cut off')
     header = json.loads(raw[8:8 + n], object_pairs_hook=_no_duplicates)
@@ -854,7 +854,7 @@ def load_tensors(
     except MemoryError: raise
     except OSError as e: raise type(e)(f'{file} could not be read: {e.strerror or e}') from e
     except Exception as e: # whatever a header full of nonsense makes the parsers stumble over
-        raise ValueError(f'{file} is not read: {(str(e) if isinstance(e, ValueError) else f"it is damaged ({e})")[:300]}') from e
+        raise ValueError(f'{file} is not read: {(str(e) if type(e) is ValueError else f"it is damaged ({e})")[:300]}') from e
     return tensors, facts
 
 # %% ../nbs/10_learner.ipynb #c2d988d0

@@ -18,7 +18,9 @@ _max_side = 800
 
 def _grey(img):
     "The upright picture in grey, float32 `[h, w]`, 0 (black) to 1 (white), and how many pixels of `img` a side of one of its pixels has"
-    img = to_grey(ImageOps.exif_transpose(img))
+    img = ImageOps.exif_transpose(img)
+    greys = [to_grey(img, paper) for paper in ('white', 'black')[:1 + img.has_transparency_data]]
+    img = max(greys, key=lambda o: np.ptp(o.getextrema()))    # white ink on nothing is nothing on white
     times = -(-max(img.size)//_max_side) # rounded up
     return np.asarray(img.reduce(times), dtype=np.float32)/255, times
 

@@ -49,7 +49,8 @@ def loss_and_slope(
         return loss.detach(), torch.autograd.grad(loss, preds)[0]
 
 # %% ../nbs/15_faster.ipynb #c008acae
-# What each activation function does in place, and its slope, told from its own result
+# What each activation function does in place, and its slope, told from its own result. That of a ReLU is 0 or above, so its sign is the slope:
+# a number, which multiplies several times faster than the truth value `a > 0`
 _acts = {nn.ReLU: (torch.Tensor.relu_, torch.sign), nn.Sigmoid: (torch.Tensor.sigmoid_, lambda a: a*(1 - a)), nn.Tanh: (torch.Tensor.tanh_, lambda a: 1 - a*a)}
 
 def _plain_layers(model):

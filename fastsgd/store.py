@@ -47,7 +47,7 @@ class DigitsModel:
     def predict(self,
         images, # One image or several, `[28, 28]` or `[n, 28, 28]`, or rows `[n, numbers]` as the model takes them: a tensor or an array, 0 (paper) to 1 (ink), or bytes from 0 to 255
     )->tuple: # A label for each, and probabilities `[n, labels]`
-        "What digits these are; raises `TypeError` for what is no tensor or array, and `ValueError` for what is no image of that size, or not finite"
+        "What digits these are: a list of labels, and a tensor of probabilities; raises `TypeError` for what is no tensor or array, and `ValueError` for what is no image of that size, or not finite"
         if not isinstance(images, (torch.Tensor, np.ndarray)): raise TypeError(f'images must be a tensor or an array, not {type(images).__name__}; digit_from_image(file).x makes one of any picture')
         x = torch.tensor(np.ascontiguousarray(images)) if isinstance(images, np.ndarray) else images
         if x.is_complex(): raise TypeError('images hold real numbers, not complex ones')

@@ -138,6 +138,10 @@ def test_stopped_and_taken_up_ends_as_if_never_stopped(cli, tmp_path):
     p.kill(); p.communicate(timeout=60)
     status, out, err = cli('--resume', 'here', '--seed', '3')
     assert status == 2 and 'seed is 3 here, but the run has 42' in err
+    status, out, err = cli('--resume', 'here', '--labels', '3,7') # what it would be if nothing were asked for
+    assert status == 2 and 'labels is 3,7 here, but the run has all' in err
+    status, out, err = cli('here', script=predict)
+    assert status == 2 and 'has not finished yet; to go on with it: fastsgd_train --resume here' in err
     status, out, err = cli('--resume', 'here')
     assert status == 0 and 'Going on from the last checkpoint' in out
     assert sorted(f.name for f in (tmp_path/'here').iterdir()) == ['history.csv', 'model.safetensors', 'report.png']
@@ -187,6 +191,11 @@ def test_predict_answers_for_each_image(cli, trained, tmp_path):
     row, = json.loads(out)
     assert status == 0 and row['label'] == 7 and row['runner_up'] == 3 and abs(row['probability'] + row['runner_up_probability'] - 1) < 1e-5
     assert (tmp_path/'seen.png').read_bytes()[:4] == b'\x89PNG'
+    before = (tmp_path/'in/deep/b.jpg').read_bytes(), (tmp_path/trained).read_bytes()
+    for args, says in ((['in/a.png', '--show', 'seen.png'], 'seen.png exists already'), (['in/a.png', '--show', trained], 'must end in .png'), (['in/a.png', '--show', 'in/deep/b.jpg'], 'must end in .png'), (['--show', 'in/a.png'], 'none is named')):
+        status, out, err = cli(trained, *args, script=predict)
+        assert status == 2 and says in err and out == ''
+    assert before == ((tmp_path/'in/deep/b.jpg').read_bytes(), (tmp_path/trained).read_bytes())
 
 def test_predict_says_what_a_model_is(cli, trained):
     status, out, err = cli(trained, script=predict)

@@ -46,7 +46,7 @@ def transparent_palette():
 exact = dict(grey=(seven(), 'PNG'), colour=(seven().convert('RGB'), 'PNG'), rgba=(seven().convert('RGBA'), 'PNG'), la=(seven().convert('LA'), 'PNG'),
              palette=(seven().convert('P'), 'PNG'), transparent_palette=(transparent_palette(), 'PNG'), sixteen=(Image.fromarray(np.asarray(seven()).astype(np.uint16)*257), 'PNG'),
              sixteen_tiff=(Image.fromarray(np.asarray(seven()).astype(np.uint16)*257), 'TIFF'), cmyk=(seven().convert('CMYK'), 'TIFF'),
-             black_on_nothing=(with_alpha(0), 'PNG'), grey_on_nothing=(with_alpha(0, 'LA'), 'PNG'), inverted=(seven(ink=255, paper=0), 'PNG'), bmp=(seven(), 'BMP'), gif=(seven(), 'GIF'),
+             black_on_nothing=(with_alpha(0), 'PNG'), white_on_nothing=(with_alpha(255), 'PNG'), grey_on_nothing=(with_alpha(0, 'LA'), 'PNG'), inverted=(seven(ink=255, paper=0), 'PNG'), bmp=(seven(), 'BMP'), gif=(seven(), 'GIF'),
              webp=(seven().convert('RGB'), 'WEBP'))
 
 @pytest.mark.parametrize('way', exact)
@@ -56,7 +56,7 @@ def test_same_digit_from_any_mode(way, tmp_path):
     found = digit_from_image(tmp_path/'x')
     check(found)
     assert (found.x - digit_from_image(seven()).x).abs().max() < 0.02
-    assert ('light on dark' if way == 'inverted' else 'dark on light') in found.note
+    assert ('light on dark' if way in ('inverted', 'white_on_nothing') else 'dark on light') in found.note
 
 @pytest.mark.parametrize('im,fmt', [(seven().convert('1'), 'PNG'), (seven().convert('CMYK'), 'JPEG'), (seven(), 'JPEG'), (seven(ink=130), 'PNG'), (seven((1500, 2000), width=140), 'PNG'),
                                     (seven((75, 100), width=7), 'PNG')], ids=['1-bit', 'CMYK JPEG', 'JPEG', 'pencil', 'large', 'small'])
@@ -96,7 +96,7 @@ def test_given_image_is_left_as_it_is():
 
 # ---- What has no digit, and what is no picture
 
-blank = dict(white=Image.new('L', (300, 300), 255), black=Image.new('RGB', (300, 300)), nothing=Image.new('RGBA', (50, 50)), one=Image.new('L', (1, 1), 9), white_on_nothing=with_alpha(255),
+blank = dict(white=Image.new('L', (300, 300), 255), black=Image.new('RGB', (300, 300)), nothing=Image.new('RGBA', (50, 50)), one=Image.new('L', (1, 1), 9),
              barely=Image.fromarray(np.where(np.asarray(seven()) < 128, 253, 255).astype(np.uint8)), noise=Image.fromarray(np.random.default_rng(0).normal(200, 12, (400, 300)).astype(np.uint8)))
 
 @pytest.mark.parametrize('name', blank)
