@@ -99,8 +99,10 @@ def loading(quick):
     files = sorted(untar_data(URLs.MNIST).glob('*/*/*.png'))[::20 if quick else 1]
     def decode(): return np.stack([np.asarray(Image.open(f)) for f in files])
     # each on its own: a virtual machine takes unused memory back after a while, and a load after seconds of decoding would wait for it anew
-    (ours, _, disturbed), (theirs, _, more) = (side_by_side({name: f}, 1 if quick else 5) for name, f in (('get_digits, second load', get_digits), ('Pillow', decode)))
-    times, disturbed = ours | theirs, disturbed + more
+    rounds = 1 if quick else 5
+    loads, _, disturbed = side_by_side({'get_digits, second load': get_digits}, rounds)
+    decodes, _, more = side_by_side({'Pillow': decode}, rounds)
+    times, disturbed = loads | decodes, disturbed + more
     share = len(files)/70_000
     ours, theirs = middle(times['get_digits, second load']), middle(times['Pillow'])/share
     how = '' if share == 1 else f', extrapolated from {len(files):,}'
