@@ -3,14 +3,15 @@
     python -m benchmarks            # about ten minutes
     python -m benchmarks --quick    # under two minutes, and nothing is written
 """
-import argparse, datetime, importlib.metadata, os, platform, re, sys
+import argparse, datetime, importlib.metadata, os, platform, re
 from pathlib import Path
 
 import torch
 from .tasks import tasks
 
 def processor():
-    found = re.search(r'model name\s*: (.*)', Path('/proc/cpuinfo').read_text()) if Path('/proc/cpuinfo').exists() else None
+    info = Path('/proc/cpuinfo')
+    found = re.search(r'model name\s*: (.*)', info.read_text()) if info.exists() else None
     return f'{found[1] if found else platform.processor() or platform.machine()}, {os.cpu_count()} cores'
 
 def versions():
@@ -21,30 +22,40 @@ def versions():
     return f'Python {platform.python_version()}, ' + ', '.join(out)
 
 def table(rows):
-    lines = ['| work | who | seconds (median) | fastest to slowest | ratio | |', '| --- | --- | --- | --- | --- | --- |']
-    return '\n'.join(lines + [f'| {r.task} | {r.who} | {r.seconds:.3f} | {r.spread[0]:.3f} to {r.spread[1]:.3f} | {r.ratio:.2f} | {r.note} |' for r in rows])
+    lines = ['| work | who | seconds (median) | fastest to slowest | ratio | |', '| --- '*6 + '|']
+    for r in rows:
+        spread = f'{r.spread[0]:.3f} to {r.spread[1]:.3f}'
+        lines.append(f'| {r.task} | {r.who} | {r.seconds:.3f} | {spread} | {r.ratio:.2f} | {r.note} |')
+    return '\n'.join(lines)
 
 def plot(rows, file):
     import matplotlib
     matplotlib.use('Agg')
     import matplotlib.pyplot as plt
-    names = list(dict.fromkeys(r.task for r in rows))
-    fig, axs = plt.subplots(len(names), 1, figsize=(8, 0.6*len(names) + 0.32*len(rows)), layout='constrained', height_ratios=[sum(r.task == n for r in rows) + 1 for n in names])
-    for ax, name in zip(axs, names):
-        part = [r for r in rows if r.task == name][::-1]
-        ax.barh([r.who for r in part], [r.seconds for r in part], color=['tab:orange' if 'fastsgd' in r.who or 'get_digits' in r.who else 'tab:blue' for r in part])
+    parts = {name: [r for r in rows[::-1] if r.task == name] for name in dict.fromkeys(r.task for r in rows)}
+    fig, axs = plt.subplots(len(parts), 1, figsize=(8, 0.6*len(parts) + 0.32*len(rows)), layout='constrained',
+                            height_ratios=[len(part) + 1 for part in parts.values()])
+    for ax, (name, part) in zip(axs, parts.items()):
+        ours = ['fastsgd' in r.who or 'get_digits' in r.who for r in part]
+        colors = ['tab:orange' if o else 'tab:blue' for o in ours]
+        ax.barh([r.who for r in part], [r.seconds for r in part], color=colors)
         for r in part: ax.text(r.seconds, r.who, f' {r.seconds:.2f} s', va='center', fontsize=8)
         ax.set_title(name, fontsize=10); ax.margins(x=0.15); ax.set_xlabel('seconds')
     fig.savefig(file, dpi=90)
 
-def main():
-    parser = argparse.ArgumentParser(prog='python -m benchmarks', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def options():
+    parser = argparse.ArgumentParser(prog='python -m benchmarks', description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--quick', action='store_true', help='fewer rounds, less work; writes nothing')
-    parser.add_argument('--threads', type=int, default=1, help='processors, and PyTorch threads, for everybody (default 1)')
+    parser.add_argument('--threads', type=int, default=1, help='processors and PyTorch threads of everybody (1)')
     parser.add_argument('--only', choices=[t.__name__ for t in tasks], help='one task only; writes nothing')
-    args = parser.parse_args()
+    return parser.parse_args()
+
+def main():
+    args = options()
     torch.set_num_threads(args.threads)
-    if hasattr(os, 'sched_setaffinity'): os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-args.threads:]) # everybody gets as many processors as we do
+    if hasattr(os, 'sched_setaffinity'): # everybody gets as many processors as we do
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-args.threads:])
     rows, notes = [], []
     for task in tasks:
         if args.only and task.__name__ != args.only: continue
@@ -52,14 +63,18 @@ def main():
         rows, notes = rows + new, notes + more
         if new: print(table(new), flush=True)
         for note in more: print(note, flush=True)
-    if args.quick or args.only: return
+    if not args.quick and not args.only: write(rows, notes, args.threads)
+
+def write(rows, notes, n):
+    "The table and its plot into `benchmarks/`"
     here = Path(__file__).parent
-    threads = f'{args.threads} of them used by everybody, {args.threads} PyTorch thread' + 's'*(args.threads > 1)
+    threads = f'{n} of them used by everybody, {n} PyTorch thread' + 's'*(n > 1)
     text = f"""# Speed, side by side
 
-`python -m benchmarks` measures all of it in one run and writes this page. In each block everybody does the same work: the same number of updates of a
-network of the same size, with the same batch size and learning rate, checked to end with about the same accuracy. They take turns; the seconds are the
-median after a warm-up, and a run during which other programs kept the processor busy is repeated. The ratio compares with the first line of a block: 2 takes twice as long.
+`python -m benchmarks` measures all of it in one run and writes this page. In each block everybody does the same work:
+the same number of updates of a network of the same size, with the same batch size and learning rate, checked to end
+with about the same accuracy. They take turns; the seconds are the median after a warm-up, and a run during which other
+programs kept the processor busy is repeated. The ratio compares with the first line of a block: 2 takes twice as long.
 
 {datetime.date.today()}, {processor()}, {threads}, {versions()}
 

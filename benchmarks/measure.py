@@ -9,7 +9,8 @@ def _busy():
     return (sum(fields[:3]) + sum(fields[5:8]))/os.sysconf('SC_CLK_TCK')
 
 def _own():
-    return sum(getattr(resource.getrusage(who), k) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN) for k in ('ru_utime', 'ru_stime'))
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(o.ru_utime + o.ru_stime for o in used)
 
 def timed(f, tries=5):
     "Seconds that `f` takes, its result, and whether others kept the processors busy all the same after `tries`"
@@ -20,11 +21,13 @@ def timed(f, tries=5):
             result = f()
         seconds = time.perf_counter() - start
         others = 0. if busy is None else _busy() - busy - (_own() - own)
-        if others < 0.1*seconds + 0.02: return seconds, result, False # a tenth of one processor, and what the clock's ticks leave open
+        # a tenth of one processor, and what the clock's ticks leave open
+        if others < 0.1*seconds + 0.02: return seconds, result, False
     return seconds, result, True
 
 def side_by_side(peers, rounds):
-    "Each of `peers` (name to function) `rounds` times after a warm-up, taking turns: seconds and results of each, and how many rounds were disturbed"
+    """Each of `peers` (name to function) `rounds` times after a warm-up, taking turns: seconds and results of each, and
+    how many rounds were disturbed"""
     times, results, disturbed = {name: [] for name in peers}, {}, 0
     for i in range(rounds + 1):
         for name, f in peers.items():

@@ -7,6 +7,7 @@ __all__ = ['mnist_distance', 'rmse_distance', 'PixelSimilarity']
 
 # %% ../nbs/01_pixel_similarity.ipynb #068f1326
 import torch
+from .data.checks import require, same_shape
 
 # %% ../nbs/01_pixel_similarity.ipynb #483ba5ed
 def mnist_distance(
@@ -23,49 +24,44 @@ def rmse_distance(
     "Root of the mean squared difference of pixels (RMSE)"
     return ((a - b)**2).mean((-1, -2)).sqrt()
 
+# %% ../nbs/01_pixel_similarity.ipynb #aeba4a32
+def _check_fit(x, y):
+    "Are these images with a label each, and is there an image for each label?"
+    require(x.is_floating_point(), f'images must be floating-point numbers, not {x.dtype}', TypeError)
+    require(x.ndim == 3 and y.shape == x.shape[:1],
+            f'expected x [n, h, w] and y [n], got {list(x.shape)} and {list(y.shape)}')
+    require(len(y), 'no images to take a mean of')
+    counts = y.bincount().tolist()
+    if 0 in counts:
+        raise ValueError(f'no image has the label {counts.index(0)}; labels must run from 0 to {len(counts) - 1}')
+
 # %% ../nbs/01_pixel_similarity.ipynb #dada3613
 class PixelSimilarity:
-    "Baseline classifier: the label whose mean training image is nearest"
-    def __init__(self,
-        distance=mnist_distance, # Distance of images: `mnist_distance` (L1), `rmse_distance`, or one like them
-    ):
-        self.distance, self.means = distance, None
-
-    def __repr__(self):
-        fitted = 'not fitted' if self.means is None else f'{len(self.means)} means'
-        return f"PixelSimilarity({getattr(self.distance, '__name__', self.distance)}, {fitted})"
+    "Baseline classifier: the label whose mean training image is nearest by `distance`"
+    def __init__(self, distance=mnist_distance): self.distance, self.means = distance, None
+    def __repr__(self): return f'PixelSimilarity({getattr(self.distance, "__name__", "")})'
 
     def fit(self,
         x:torch.Tensor, # Images `[n, h, w]`
         y:torch.Tensor, # Labels as int64 `[n]`, counted from 0, each at least once
     ): # Itself
-        "Take the mean image of each label; raises `ValueError` where shapes do not fit or a label has no image, `TypeError` for images in whole numbers"
-        if not x.is_floating_point(): raise TypeError(f'images must be floating-point numbers, not {x.dtype}')
-        if x.ndim != 3 or y.shape != x.shape[:1]: raise ValueError(f'expected x [n, h, w] and y [n], got {list(x.shape)} and {list(y.shape)}')
-        if not len(y): raise ValueError('no images to take a mean of')
-        counts = y.bincount()
-        if (counts == 0).any(): raise ValueError(f'no image has the label {(counts == 0).nonzero()[0].item()}; labels must run from 0 to {len(counts)-1}')
-        self.means = torch.stack([x[y == i].mean(0) for i in range(len(counts))])
+        "Take the mean image of each label; raises `ValueError` or `TypeError` for other things"
+        _check_fit(x, y)
+        self.means = torch.stack([x[y == label].mean(0) for label in y.unique()])
         return self
 
-    def distances(self,
-        x:torch.Tensor, # Images `[n, h, w]`
-    )->torch.Tensor: # `[n, labels]`
-        "Distance of each image to each mean; raises `ValueError` before `fit`, and for images of another size"
-        if self.means is None: raise ValueError('call fit(x, y) first: there are no means yet')
-        if x.shape[-2:] != self.means.shape[-2:]: raise ValueError(f'expected images of {list(self.means.shape[-2:])} pixels, got {list(x.shape)}')
-        return torch.stack([self.distance(x, m) for m in self.means], -1)
+    def distances(self, x):
+        "Distance of each image `[n, h, w]` to each mean: `[n, labels]`"
+        require(self.means is not None, 'call fit(x, y) first: there are no means yet')
+        hw = list(self.means.shape[1:])
+        require(list(x.shape[-2:]) == hw, f'expected images of {hw} pixels, got {list(x.shape)}')
+        return torch.stack([self.distance(x, mean) for mean in self.means], -1)
 
-    def predict(self,
-        x:torch.Tensor, # Images `[n, h, w]`
-    )->torch.Tensor: # int64 `[n]`: the nearest label of each
-        "The label with the nearest mean, the first of them where two are equally near"
+    def predict(self, x):
+        "The nearest label for each image, int64 `[n]`; the first of equally near ones"
         return self.distances(x).argmin(-1)
 
-    def accuracy(self,
-        x:torch.Tensor, # Images `[n, h, w]`
-        y:torch.Tensor, # True labels, int64 `[n]`
-    )->float: # Between 0 and 1
-        "Share of the images that are predicted right; raises `ValueError` where shapes do not fit"
-        if y.shape != x.shape[:1]: raise ValueError(f'expected a label for each image, got {list(y.shape)} for {list(x.shape)}')
-        return (self.predict(x) == y).float().mean().item()
+    def accuracy(self, x, y):
+        "Share of the images that are predicted right, a `float`"
+        same_shape(predicted := self.predict(x), y)
+        return (predicted == y).float().mean().item()

@@ -7,6 +7,7 @@ __all__ = ['mse', 'apply_step']
 
 # %% ../nbs/04_sgd_end_to_end.ipynb #8deced0f
 import torch
+from .data.checks import same_shape
 
 # %% ../nbs/04_sgd_end_to_end.ipynb #dcba5e53
 def mse(
@@ -14,7 +15,7 @@ def mse(
     targets:torch.Tensor, # What they should be, the same shape
 )->torch.Tensor: # One number, in the unit of the targets squared
     "Mean of the squared differences; raises `ValueError` where the shapes differ"
-    if preds.shape != targets.shape: raise ValueError(f'predictions and targets must have the same shape, got {list(preds.shape)} and {list(targets.shape)}')
+    same_shape(preds, targets)
     return ((preds - targets)**2).mean()
 
 # %% ../nbs/04_sgd_end_to_end.ipynb #5399834b
@@ -30,5 +31,5 @@ def apply_step(
     preds = f(x, params)
     loss = loss_func(preds, y)
     grad, = torch.autograd.grad(loss, params)
-    with torch.no_grad(): params -= lr*grad
+    params.data -= lr*grad
     return preds.detach(), loss.item()

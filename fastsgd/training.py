@@ -8,9 +8,9 @@ __all__ = ['calc_grad', 'BasicOptim', 'train_epoch', 'validate_epoch', 'Epoch', 
 # %% ../nbs/07_training_loop.ipynb #98c5c36e
 import time
 from typing import NamedTuple
-
 import torch
-from torch import nn
+from fastcore.basics import patch
+from .data.checks import number, require
 from .dataloader import DataLoaders
 from .losses import batch_accuracy, mnist_loss
 
@@ -29,10 +29,7 @@ def calc_grad(
 # %% ../nbs/07_training_loop.ipynb #d48f8541
 class BasicOptim:
     "The plainest optimizer: each parameter minus `lr` times its gradient"
-    def __init__(self,
-        params, # The parameters to change
-        lr:float, # Learning rate
-    ): self.params, self.lr = list(params), lr
+    def __init__(self, params, lr): self.params, self.lr = list(params), lr
 
     def step(self):
         "Change every parameter against its gradient"
@@ -44,10 +41,6 @@ class BasicOptim:
         for p in self.params: p.grad = None
 
 # %% ../nbs/07_training_loop.ipynb #013cfce5
-def _mode(model, train):
-    "Tell a model of PyTorch's whether it is training; a plain function has no such mode"
-    if isinstance(model, nn.Module): model.train(train)
-
 def train_epoch(
     model, # Gives predictions for a batch: a function or an `nn.Module`
     dl, # Batches `(xb, yb)`
@@ -55,14 +48,14 @@ def train_epoch(
     loss_func=mnist_loss, # Gives one number for predictions and targets
 )->float: # Mean loss of the epoch's items, measured before the step their batch caused
     "Make one step for each batch of `dl`"
-    _mode(model, True)
+    if isinstance(model, torch.nn.Module): model.train()
     total, n = 0., 0
     for xb, yb in dl:
         loss = calc_grad(xb, yb, model, loss_func)
         opt.step()
         opt.zero_grad()
         total, n = total + loss*len(xb), n + len(xb)
-    if not n: raise ValueError('there is no batch to learn from')
+    require(n, 'there is no batch to learn from')
     return float(total/n)
 
 # %% ../nbs/07_training_loop.ipynb #3c5e8d70
@@ -70,17 +63,17 @@ def train_epoch(
 def validate_epoch(
     model, # Gives predictions for a batch
     dl, # Batches `(xb, yb)`
-    *metrics, # Functions of predictions and targets that give a mean over a batch; `batch_accuracy` if none
+    *metrics, # Functions of predictions and targets, means over a batch; `batch_accuracy` if none
 ): # The metric's mean over all items as a float; a list of them for several metrics
     "Metrics over all batches of `dl`, in which each item counts once"
-    _mode(model, False)
+    if isinstance(model, torch.nn.Module): model.eval()
     metrics, n = metrics or (batch_accuracy,), 0
     totals = [0.]*len(metrics)
     for xb, yb in dl:
         preds = model(xb)
         totals = [t + m(preds, yb)*len(xb) for t, m in zip(totals, metrics)]
         n += len(xb)
-    if not n: raise ValueError('there is no batch to measure on')
+    require(n, 'there is no batch to measure on')
     means = [float(t/n) for t in totals]
     return means if len(means) > 1 else means[0]
 
@@ -93,6 +86,7 @@ class Epoch(NamedTuple):
     metric: float # Mean over the validation set, after the epoch
     time: float # Seconds, validation included
 
+# %% ../nbs/07_training_loop.ipynb #8e738417
 def train_model(
     model, # Gives predictions for a batch
     epochs:int, # How often to go through the training set
@@ -103,87 +97,52 @@ def train_model(
     show:bool=True, # Print a line for each epoch?
 )->list: # An `Epoch` for each
     "Train, and validate after each epoch"
-    if show: print(f"{'epoch':>5}  {'train_loss':>10}  {'valid_loss':>10}  {getattr(metric, '__name__', 'metric'):>14}  {'time':>6}")
-    history = []
+    name, history = getattr(metric, '__name__', 'metric'), []
+    if show: print(f"epoch  {'train_loss':>10}  {'valid_loss':>10}  {name:>14}  {'time':>6}")
     for i in range(epochs):
         start = time.perf_counter()
         train_loss = train_epoch(model, dls.train, opt, loss_func)
         valid_loss, value = validate_epoch(model, dls.valid, loss_func, metric)
         history.append(Epoch(i, train_loss, valid_loss, value, time.perf_counter() - start))
-        if show: print(f'{i:5}  {train_loss:10.4f}  {valid_loss:10.4f}  {value:14.4f}  {history[-1].time:5.2f}s')
+        if show: print('{:5}  {:10.4f}  {:10.4f}  {:14.4f}  {:5.2f}s'.format(*history[-1]))
     return history
 
-# %% ../nbs/07_training_loop.ipynb #bbc18a5a
+# %% ../nbs/07_training_loop.ipynb #5c614f8b
 class SGD(torch.optim.Optimizer):
-    "Stochastic gradient descent with momentum and weight decay, as `torch.optim.SGD`; also at home in fastai's `Learner`"
-    frozen_idx = 0 # for fastai: no parameter group is frozen
-
+    "Stochastic gradient descent with momentum and weight decay, as `torch.optim.SGD`"
     def __init__(self,
-        params, # Parameters, dictionaries of them as PyTorch has them, or lists of them (a group each) as fastai has them
+        params, # Parameters, or groups of them as PyTorch has them
         lr:float, # Learning rate
         mom:float=0., # Momentum: what stays of the running sum of gradients at each step
         wd:float=0., # Weight decay: what share of each weight is added to its gradient
         nesterov:bool=False, # Nesterov's momentum: step from where the running sum will have led?
     ):
-        for name, value in (('lr', lr), ('mom', mom), ('wd', wd)):
-            if not value >= 0: raise ValueError(f'{name} must be 0 or above, not {value}')
-        params = list(params)
-        if params and not isinstance(params[0], (torch.Tensor, dict)): params = [{'params': list(p)} for p in params]
-        self.nesterov = nesterov
-        super().__init__(params, dict(lr=lr, mom=mom, wd=wd))
+        hypers = dict(lr=number('lr', lr), mom=number('mom', mom), wd=number('wd', wd))
+        super().__init__(params, hypers | dict(nesterov=nesterov))
+
+    hypers = property(lambda self: self.param_groups) # fastai's name for them
 
     @torch.no_grad()
     def step(self, closure=None):
-        "Change every parameter that has a gradient; `closure`, if one is given, computes loss and gradients anew and its loss is returned"
-        loss = None
-        if closure is not None:
-            with torch.enable_grad(): loss = closure()
+        "Change every parameter that has a gradient, after `closure` (if any) has computed them"
+        loss = torch.enable_grad()(closure)() if closure else None
         for group in self.param_groups:
-            lr, mom, wd = group['lr'], group['mom'], group['wd']
             for p in group['params']:
-                if p.grad is None: continue
-                g, state = p.grad, self.state[p]
-                if wd and state.get('do_wd', True): g = g + wd*p # fastai marks parameters that must not decay
-                if mom:
-                    if 'buf' in state: state['buf'].mul_(mom).add_(g)
-                    else: state['buf'] = g.clone()
-                    if self.nesterov: p.sub_(g, alpha=lr).sub_(state['buf'], alpha=lr*mom)
-                    else: p.sub_(state['buf'], alpha=lr)
-                    continue
-                p.sub_(g, alpha=lr)
+                if p.grad is not None: self.update(p, self.state[p], group)
         return loss
 
-    def zero_grad(self, set_to_none=True):
-        "Forget the gradients, or fill them with zeros; PyTorch's own does a good deal more at each step"
+    def zero_grad(self, set_to_none=True): # PyTorch's own does a good deal more at each step
         if not set_to_none: return super().zero_grad(False)
         for group in self.param_groups:
             for p in group['params']: p.grad = None
 
-    @property
-    def hypers(self):
-        "A dictionary of hyperparameters for each parameter group"
-        return self.param_groups
-
-    def set_hyper(self,
-        k:str, # `'lr'`, `'mom'` or `'wd'`
-        v, # A number for all parameter groups, one for each, or a slice as fastai has it: from first to last group
-    ):
-        "Set one hyperparameter; raises `ValueError` for an unknown one and for the wrong number of values"
-        n = len(self.param_groups)
-        if type(v) is float and k in self.defaults: # what a schedule does for every batch
-            for group in self.param_groups: group[k] = v
-            return
-        if k not in self.defaults: raise ValueError(f"unknown hyperparameter {k!r}: expected {', '.join(self.defaults)}")
-        if isinstance(v, slice): v = [v.start*(v.stop/v.start)**(i/(n - 1)) if v.start else v.stop/10 for i in range(n - 1)] + [v.stop]
-        values = torch.as_tensor(v, dtype=torch.float64).flatten().tolist()
-        if len(values) == 1: values *= n
-        if len(values) != n: raise ValueError(f'{len(values)} values of {k} for {n} parameter groups')
-        for group, value in zip(self.param_groups, values): group[k] = value
-
-    def set_hypers(self, **kwargs):
-        "Set several hyperparameters, each as `set_hyper` does"
-        for k, v in kwargs.items(): self.set_hyper(k, v)
-
-    def clear_state(self):
-        "Forget the running sums of gradients"
-        for state in self.state.values(): state.pop('buf', None)
+# %% ../nbs/07_training_loop.ipynb #eddf74a1
+@patch
+def update(self:SGD, p, state, group):
+    "One step of one parameter"
+    g, mom, wd = p.grad, group['mom'], group['wd']
+    if wd and state.get('do_wd', True): g = g + wd*p # biases are marked: they do not decay
+    if mom:
+        buf = state['buf'] = state['buf'].mul_(mom).add_(g) if 'buf' in state else g.clone()
+        g = g.add(buf, alpha=mom) if group['nesterov'] else buf
+    p.sub_(g, alpha=group['lr'])

@@ -8,7 +8,7 @@ from nbconvert.preprocessors import Preprocessor
 
 def from_root(text):
     "`text` with its links as they are seen from the root of the project, not from nbs/"
-    return re.sub(r'\]\((\w+\.ipynb)', r'](nbs/\1', text).replace('](../', '](')
+    return re.sub(r'\]\(((?:\w+/)?\w+\.ipynb)', r'](nbs/\1', text).replace('](../', '](')
 
 class Readme(Preprocessor):
     "Makes of a notebook what a reader on the web wants: no directives, coloured code, pictures with a description"
@@ -22,7 +22,8 @@ class Readme(Preprocessor):
         if cell.cell_type == 'markdown':
             cell.source = from_root(cell.source)
             return cell
-        directives = dict(re.findall(r'^#\| *([\w-]+):? *(.*)$', cell.source, flags=re.M))
+        joined = re.sub(r'\n#\|  +', ' ', cell.source) # a long directive goes on in lines that are indented
+        directives = dict(re.findall(r'^#\| *([\w-]+):? *(.*)$', joined, flags=re.M))
         if 'hide' in directives: return None
         cell.source = re.sub(r'^#\|.*\n?', '', cell.source, flags=re.M)
         for output in cell.outputs: self.describe(output, directives.get('fig-alt'))

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 root = Path(__file__).parent.parent
-pytestmark = [pytest.mark.skipif(not (root/'benchmarks').exists(), reason='only the installed package is here'), pytest.mark.filterwarnings('ignore')]
+pytestmark = [pytest.mark.skipif(not (root/'benchmarks').exists(), reason='only the installed package is here'),
+              pytest.mark.filterwarnings('ignore')]
 
 @pytest.fixture(scope='module')
 def tasks():
@@ -24,8 +25,9 @@ def small_work(n_out):
     split = x, y.float()[:, None] if n_out == 1 else y.long()
     return Work('small', (split, split), 8, n_out, 3, 64, 3. if n_out == 1 else 0.1, n_out == 1)
 
-@pytest.mark.parametrize('n_out, names', ((1, ('fastsgd_by_hand', 'fastsgd_learner', 'bare_loop', 'torch_dataloader', 'fastai_on_fastsgd', 'fastai_learner')),
-                                         (10, ('bare_loop', 'fastsgd_by_hand', 'fastsgd_learner', 'torch_dataloader', 'fastai_learner', 'sklearn_mlp', 'jax_scan'))))
+both = 'bare_loop', 'fastsgd_by_hand', 'fastsgd_learner', 'torch_dataloader', 'fastai_learner'
+
+@pytest.mark.parametrize('n_out, names', ((1, (*both, 'fastai_on_fastsgd')), (10, (*both, 'sklearn_mlp', 'jax_scan'))))
 def test_peers_take_as_many_updates_and_learn(tasks, n_out, names, capsys):
     found, missing = tasks.peers(*names)
     assert set(found) | set(missing) == set(names) and len(found) >= 5
@@ -44,8 +46,9 @@ def test_times_are_medians_of_turns():
 def test_larger_sets_are_made_of_mnist(tasks, tmp_path):
     import numpy as np
     from benchmarks.work import make_images
-    from fastsgd.data import get_digits
+    from fastsgd.data.digits import get_digits
     make_images(tmp_path/'big', 300, chunk=128)
     big, digits = get_digits(source=tmp_path/'big', mapped=True), get_digits()
-    assert big.train.x.shape == (300, 28, 28) and abs(big.train.x.mean()/255 - digits.train.x.mean().item()) < 0.03
+    assert big.train.x.shape == (300, 28, 28)
+    assert abs(big.train.x.mean()/255 - digits.train.x.mean().item()) < 0.03
     assert torch.equal(torch.from_numpy(np.array(big.valid.x)), (digits.valid.x*255).round().byte())

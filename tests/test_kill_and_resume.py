@@ -6,6 +6,7 @@ import pytest
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='needs fork and SIGKILL')
 def test_killed_trainings_end_as_if_nothing_had_happened():
-    p = subprocess.run([sys.executable, Path(__file__).with_name('kill_and_resume.py'), '--kills', '5'], capture_output=True, text=True, timeout=120)
+    command = [sys.executable, Path(__file__).with_name('kill_and_resume.py'), '--kills', '5']
+    p = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert not p.returncode, p.stdout + p.stderr
     assert 'kills: 5,' in p.stdout and 'identical: all' in p.stdout

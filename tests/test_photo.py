@@ -1,6 +1,6 @@
-"""What `fastsgd.photo` makes of any mode of picture, of damaged files, and of pictures that are hardly any.
+"""What `fastsgd.tools.photo` makes of any mode of picture, of damaged files, and of pictures that are hardly any.
 
-The notebook `16_own_digits` shows how the module is used, and tests that; this file holds what is no reading matter.
+The notebook `tools/photo` shows how the module is used, and tests that; this file holds what is no reading matter.
 """
 import io, os, signal, struct, zlib
 from pathlib import Path
@@ -12,15 +12,15 @@ from hypothesis import example, given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageDraw
 
-import fastsgd.data as data
-from fastsgd.photo import Photo, digit_from_image, show_steps
+from fastsgd.tools.photo import Photo, digit_from_image, show_steps
 
 hypothesis_settings = dict(deadline=None, database=None, derandomize=True)
 
 def seven(size=(150, 200), ink=0, paper=255, width=14):
-    "A 7 in grey"
+    "A 7 in gray"
     im = Image.new('L', (2*size[0], 2*size[1]), paper)
-    ImageDraw.Draw(im).line([(0.6*size[0], 0.5*size[1]), (1.4*size[0], 0.45*size[1]), (0.9*size[0], 1.6*size[1])], fill=ink, width=2*width)
+    w, h = size
+    ImageDraw.Draw(im).line([(0.6*w, 0.5*h), (1.4*w, 0.45*h), (0.9*w, 1.6*h)], fill=ink, width=2*width)
     return im.reduce(2)
 
 def image_bytes(im, fmt='PNG', **kwargs):
@@ -34,7 +34,7 @@ def check(photo):
     assert 0 <= left < right and 0 <= upper < lower and isinstance(photo.note, str)
 
 def with_alpha(ink, mode='RGBA'):
-    "The 7 in one colour on nothing"
+    "The 7 in one color on nothing"
     bands = [Image.new('L', seven().size, ink)]*(3 if mode == 'RGBA' else 1)
     return Image.merge(mode, (*bands, seven(ink=255, paper=0)))
 
@@ -43,10 +43,13 @@ def transparent_palette():
     im.info['transparency'] = 255
     return im
 
-exact = dict(grey=(seven(), 'PNG'), colour=(seven().convert('RGB'), 'PNG'), rgba=(seven().convert('RGBA'), 'PNG'), la=(seven().convert('LA'), 'PNG'),
-             palette=(seven().convert('P'), 'PNG'), transparent_palette=(transparent_palette(), 'PNG'), sixteen=(Image.fromarray(np.asarray(seven()).astype(np.uint16)*257), 'PNG'),
-             sixteen_tiff=(Image.fromarray(np.asarray(seven()).astype(np.uint16)*257), 'TIFF'), cmyk=(seven().convert('CMYK'), 'TIFF'),
-             black_on_nothing=(with_alpha(0), 'PNG'), white_on_nothing=(with_alpha(255), 'PNG'), grey_on_nothing=(with_alpha(0, 'LA'), 'PNG'), inverted=(seven(ink=255, paper=0), 'PNG'), bmp=(seven(), 'BMP'), gif=(seven(), 'GIF'),
+sixteen = Image.fromarray(np.asarray(seven()).astype(np.uint16)*257)
+exact = dict(gray=(seven(), 'PNG'), color=(seven().convert('RGB'), 'PNG'), rgba=(seven().convert('RGBA'), 'PNG'),
+             la=(seven().convert('LA'), 'PNG'), palette=(seven().convert('P'), 'PNG'),
+             transparent_palette=(transparent_palette(), 'PNG'), inverted=(seven(ink=255, paper=0), 'PNG'),
+             sixteen=(sixteen, 'PNG'), sixteen_tiff=(sixteen, 'TIFF'), cmyk=(seven().convert('CMYK'), 'TIFF'),
+             black_on_nothing=(with_alpha(0), 'PNG'), white_on_nothing=(with_alpha(255), 'PNG'),
+             gray_on_nothing=(with_alpha(0, 'LA'), 'PNG'), bmp=(seven(), 'BMP'), gif=(seven(), 'GIF'),
              webp=(seven().convert('RGB'), 'WEBP'))
 
 @pytest.mark.parametrize('way', exact)
@@ -58,21 +61,27 @@ def test_same_digit_from_any_mode(way, tmp_path):
     assert (found.x - digit_from_image(seven()).x).abs().max() < 0.02
     assert ('light on dark' if way in ('inverted', 'white_on_nothing') else 'dark on light') in found.note
 
-@pytest.mark.parametrize('im,fmt', [(seven().convert('1'), 'PNG'), (seven().convert('CMYK'), 'JPEG'), (seven(), 'JPEG'), (seven(ink=130), 'PNG'), (seven((1500, 2000), width=140), 'PNG'),
-                                    (seven((75, 100), width=7), 'PNG')], ids=['1-bit', 'CMYK JPEG', 'JPEG', 'pencil', 'large', 'small'])
+nearly = {'1-bit': (seven().convert('1'), 'PNG'), 'CMYK JPEG': (seven().convert('CMYK'), 'JPEG'),
+          'JPEG': (seven(), 'JPEG'), 'pencil': (seven(ink=130), 'PNG'),
+          'large': (seven((1500, 2000), width=140), 'PNG'), 'small': (seven((75, 100), width=7), 'PNG')}
+
+@pytest.mark.parametrize('im,fmt', nearly.values(), ids=nearly)
 def test_nearly_the_same_digit(im, fmt, tmp_path):
     (tmp_path/'x').write_bytes(image_bytes(im, fmt))
     assert (digit_from_image(tmp_path/'x').x - digit_from_image(seven()).x).abs().mean() < 0.02
 
 @pytest.mark.parametrize('orientation', range(1, 9))
 def test_camera_was_turned(orientation, tmp_path):
-    turns = {1: None, 2: 'FLIP_LEFT_RIGHT', 3: 'ROTATE_180', 4: 'FLIP_TOP_BOTTOM', 5: 'TRANSPOSE', 6: 'ROTATE_90', 7: 'TRANSVERSE', 8: 'ROTATE_270'}
-    im = seven() if turns[orientation] is None else seven().transpose(Image.Transpose[turns[orientation]])
+    turns = (None, 'FLIP_LEFT_RIGHT', 'ROTATE_180', 'FLIP_TOP_BOTTOM', 'TRANSPOSE', 'ROTATE_90',
+             'TRANSVERSE', 'ROTATE_270')
+    turn = turns[orientation - 1]
+    im = seven() if turn is None else seven().transpose(Image.Transpose[turn])
     exif = Image.Exif()
     exif[0x112] = orientation
     im.save(tmp_path/'x.png', exif=exif)
     found = digit_from_image(tmp_path/'x.png')
-    assert torch.allclose(found.x, digit_from_image(seven()).x) and found.box == digit_from_image(seven()).box
+    upright = digit_from_image(seven())
+    assert torch.allclose(found.x, upright.x) and found.box == upright.box
 
 def test_box_is_in_pixels_of_the_picture():
     im = Image.new('L', (3000, 2000), 255)
@@ -80,7 +89,8 @@ def test_box_is_in_pixels_of_the_picture():
     assert np.abs(np.subtract(digit_from_image(im).box, (1000, 500, 1200, 1100))).max() <= 12
 
 def test_first_frame_and_present_frame(tmp_path):
-    seven().save(tmp_path/'x.gif', save_all=True, append_images=[seven(ink=255, paper=0), Image.new('L', (150, 200), 9)])
+    others = [seven(ink=255, paper=0), Image.new('L', (150, 200), 9)]
+    seven().save(tmp_path/'x.gif', save_all=True, append_images=others)
     found = digit_from_image(tmp_path/'x.gif')
     assert 'first of 3 frames' in found.note and 'dark on light' in found.note
     with Image.open(tmp_path/'x.gif') as im:
@@ -96,8 +106,11 @@ def test_given_image_is_left_as_it_is():
 
 # ---- What has no digit, and what is no picture
 
-blank = dict(white=Image.new('L', (300, 300), 255), black=Image.new('RGB', (300, 300)), nothing=Image.new('RGBA', (50, 50)), one=Image.new('L', (1, 1), 9),
-             barely=Image.fromarray(np.where(np.asarray(seven()) < 128, 253, 255).astype(np.uint8)), noise=Image.fromarray(np.random.default_rng(0).normal(200, 12, (400, 300)).astype(np.uint8)))
+barely = np.where(np.asarray(seven()) < 128, 253, 255).astype(np.uint8)
+noise = np.random.default_rng(0).normal(200, 12, (400, 300)).astype(np.uint8)
+blank = dict(white=Image.new('L', (300, 300), 255), black=Image.new('RGB', (300, 300)),
+             nothing=Image.new('RGBA', (50, 50)), one=Image.new('L', (1, 1), 9),
+             barely=Image.fromarray(barely), noise=Image.fromarray(noise))
 
 @pytest.mark.parametrize('name', blank)
 def test_blank(name, tmp_path):
@@ -109,26 +122,35 @@ def test_blank(name, tmp_path):
 @pytest.mark.parametrize('size', [(1000, 1), (1, 60), (2, 2), (5000, 3), (8, 8), (28, 28)])
 def test_small_and_thin(size):
     a = np.full(size[::-1], 255, np.uint8)
-    a[a.shape[0]//3:a.shape[0]//3 + 1 + a.shape[0]//4, a.shape[1]//3:a.shape[1]//3 + 1 + a.shape[1]//4] = 0
+    h, w = a.shape
+    a[h//3:h//3 + 1 + h//4, w//3:w//3 + 1 + w//4] = 0
     try: check(digit_from_image(Image.fromarray(a)))
     except ValueError as e: assert 'no ink' in str(e)
 
 def test_not_too_many_pixels(tmp_path):
-    def chunk(kind, body): return struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
+    def chunk(kind, body):
+        return struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
     for side in (4104, 20_000, 2**31 - 1): # nothing follows the header: it would be damaged if it were decoded
-        (tmp_path/'x.png').write_bytes(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>2I5B', side, side, 1, 0, 0, 0, 0)) + chunk(b'IDAT', b''))
-        with pytest.raises(ValueError, match='x.png is not read: .*pixels.* allowed'): digit_from_image(tmp_path/'x.png')
+        header = chunk(b'IHDR', struct.pack('>2I5B', side, side, 1, 0, 0, 0, 0))
+        (tmp_path/'x.png').write_bytes(b'\x89PNG\r\n\x1a\n' + header + chunk(b'IDAT', b''))
+        with pytest.raises(ValueError, match='x.png is not read: .*pixels.* allowed'):
+            digit_from_image(tmp_path/'x.png')
 
 def test_bad_files(tmp_path):
     raw = image_bytes(seven(), 'JPEG')
     Image.fromarray(np.full((40, 40), np.nan, np.float32)).save(tmp_path/'nan.tif')
-    for name, content in dict(cut=raw[:len(raw)//2], head=raw[:20], empty=b'', text=b'no picture').items(): (tmp_path/f'{name}.jpg').write_bytes(content)
-    for name, contains in {'nan.tif': 'floats', 'cut.jpg': 'truncated', 'head.jpg': '', 'empty.jpg': 'the file is empty', 'text.jpg': r'no image of a kind we read \(PNG, JPEG', '': 'it is no file'}.items():
+    contents = dict(cut=raw[:len(raw)//2], head=raw[:20], empty=b'', text=b'no picture')
+    for name, content in contents.items(): (tmp_path/f'{name}.jpg').write_bytes(content)
+    reasons = {'nan.tif': 'floats', 'cut.jpg': 'truncated', 'head.jpg': '', 'empty.jpg': 'the file is empty',
+               'text.jpg': r'no image of a kind we read \(PNG, JPEG', '': 'it is no file'}
+    for name, contains in reasons.items():
         with pytest.raises(ValueError, match=f'is not read: .*{contains}'): digit_from_image(tmp_path/name)
-    with pytest.raises(FileNotFoundError, match='no such image: .*nowhere.png'): digit_from_image(tmp_path/'nowhere.png')
+    with pytest.raises(FileNotFoundError, match='no such image: .*nowhere.png'):
+        digit_from_image(tmp_path/'nowhere.png')
     for path in ('\0', 'x'*5000):
         with pytest.raises((ValueError, OSError)): digit_from_image(path)
-    with Image.open(tmp_path/'cut.jpg') as im, pytest.raises(ValueError, match='the image is not read: .*truncated'): digit_from_image(im)
+    with Image.open(tmp_path/'cut.jpg') as im, pytest.raises(ValueError, match='the image is not read: .*truncated'):
+        digit_from_image(im)
     for no_path in (7, None, np.zeros((28, 28)), torch.zeros(28, 28), io.BytesIO(raw)):
         with pytest.raises(TypeError, match=f'not {type(no_path).__name__}'): digit_from_image(no_path)
 
@@ -169,11 +191,12 @@ def test_any_mode(mode, size, raw):
     im.frombytes((raw*(n//len(raw) + 1))[:n])
     result_or_value_error(im)
 
-files = [image_bytes(seven((30, 40), width=4), fmt) for fmt in data._formats]
+files = [image_bytes(seven((30, 40), width=4), fmt) for fmt in ('PNG', 'JPEG', 'BMP', 'GIF', 'TIFF', 'WEBP')]
 
 @pytest.mark.filterwarnings('ignore') # Pillow's about odd tags
 @settings(max_examples=150, **hypothesis_settings)
-@given(st.sampled_from(files) | st.binary(max_size=100), st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=4), st.none() | st.integers(-3000, 3000))
+@given(st.sampled_from(files) | st.binary(max_size=100),
+       st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=4), st.none() | st.integers(-3000, 3000))
 def test_any_bytes(tmp_path_factory, raw, changes, end):
     path, raw = tmp_path_factory.getbasetemp()/'mutated', bytearray(raw)
     for place, byte in changes if raw else (): raw[place % len(raw)] = byte

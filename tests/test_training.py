@@ -10,8 +10,9 @@ from fastsgd.all import SGD, batch_accuracy, get_digits, mnist_loss, simple_net
 def fastai_dls():
     from fastai.data.core import DataLoaders
     from fastai.data.load import DataLoader
-    digits = get_digits((3, 7), 'sklearn')
-    return DataLoaders(*(DataLoader(list(zip(x.flatten(1), (y == 0).float()[:, None])), bs=32) for x, y in (digits.train, digits.valid)))
+    digits = get_digits((3, 7), 'mnist_5k')
+    def loader(x, y): return DataLoader(list(zip(x.flatten(1), (y == 0).float()[:, None])), bs=32)
+    return DataLoaders(loader(*digits.train), loader(*digits.valid))
 
 def learner(dls, opt_func, model):
     from fastai.learner import Learner
@@ -35,11 +36,12 @@ def test_fit_equals_a_plain_loop(fastai_dls):
     torch.testing.assert_close(weights(learn.model), weights(plain), rtol=0, atol=1e-6)
 
 def test_one_cycle_sets_rate_and_momentum_as_in_fastai(fastai_dls):
-    import fastai.callback.schedule # gives Learner its fit_one_cycle
+    import fastai.callback.schedule # noqa: F401 (gives Learner its fit_one_cycle)
     from fastai.optimizer import SGD as fastai_SGD
     torch.manual_seed(0)
     start, ends, rates = simple_net(), [], []
-    for opt_func in (SGD, partial(fastai_SGD, mom=0.9)): # fastai's leaves momentum out for good unless it starts with some
+    # fastai's leaves momentum out for good unless it starts with some
+    for opt_func in (SGD, partial(fastai_SGD, mom=0.9)):
         learn = learner(fastai_dls, opt_func, start)
         with learn.no_logging(): learn.fit_one_cycle(2, lr_max=0.5)
         ends.append(weights(learn.model)); rates.append((learn.recorder.hps['lr'], learn.recorder.hps['mom']))
@@ -63,3 +65,20 @@ def test_parameters_that_must_not_decay():
     for p in (w, b): p.grad = torch.zeros(2)
     opt.step()
     assert torch.equal(b, torch.ones(2)) and torch.allclose(w, torch.full((2,), 0.95))
+
+def test_a_copy_and_a_loaded_state_go_on_alike():
+    def optimizer():
+        w = torch.ones(3, requires_grad=True)
+        return w, SGD([w], lr=0.1, mom=0.9, wd=0.01, nesterov=True)
+    def steps(w, opt, n):
+        for _ in range(n):
+            w.grad = w.detach()*2
+            opt.step()
+    w, opt = optimizer()
+    steps(w, opt, 3)
+    copied = copy.deepcopy(opt)
+    loaded_w, loaded = optimizer()
+    loaded.load_state_dict(copy.deepcopy(opt.state_dict()))
+    with torch.no_grad(): loaded_w.copy_(w)
+    for each in (w, opt), (copied.param_groups[0]['params'][0], copied), (loaded_w, loaded): steps(*each, 3)
+    assert torch.equal(w, copied.param_groups[0]['params'][0]) and torch.equal(w, loaded_w)

@@ -12,7 +12,8 @@ def train(work):
     torch.manual_seed(0)
     (x, y), (valid_x, valid_y) = work.splits
     model = nn.Sequential(nn.Linear(784, work.hidden), nn.ReLU(), nn.Linear(work.hidden, work.n_out))
-    opt, loss_func, updates = torch.optim.SGD(model.parameters(), lr=work.lr), chapter_loss if work.n_out == 1 else F.cross_entropy, 0
+    opt, updates = torch.optim.SGD(model.parameters(), lr=work.lr), 0
+    loss_func = chapter_loss if work.n_out == 1 else F.cross_entropy
     for _ in range(work.epochs):
         total = 0.
         for i in torch.randperm(len(y)).split(work.bs):
@@ -25,6 +26,9 @@ def train(work):
         total.item()
         if work.validate:
             with torch.no_grad():
-                measured = [(loss_func(p, yb)*len(yb), n_right(p, yb)*len(yb)) for xb, yb in zip(valid_x.split(work.bs), valid_y.split(work.bs)) for p in [model(xb)]]
+                measured = []
+                for xb, yb in zip(valid_x.split(work.bs), valid_y.split(work.bs)):
+                    p = model(xb)
+                    measured.append((loss_func(p, yb)*len(yb), n_right(p, yb)*len(yb)))
                 sum(a for a, _ in measured), sum(b for _, b in measured)
     return Result(updates, accuracy_of(model, work))

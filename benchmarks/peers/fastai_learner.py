@@ -1,5 +1,6 @@
 "fastai's Learner with fastai's DataLoader, as in the chapter: a list of pairs, and a Learner made from loaders"
 import torch
+from torch import nn
 from torch.nn import functional as F
 from ..work import Result, accuracy_of
 from .bare_loop import chapter_loss
@@ -24,8 +25,10 @@ def train(work, get_loaders=loaders):
         def after_step(self): self.n += 1
 
     torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(784, work.hidden), torch.nn.ReLU(), torch.nn.Linear(work.hidden, work.n_out))
-    learn = Learner(get_loaders(work), model, chapter_loss if work.n_out == 1 else F.cross_entropy, opt_func=lambda params, lr: OptimWrapper(params, torch.optim.SGD, lr=lr),
-                    metrics=chapter_accuracy if work.n_out == 1 else accuracy, cbs=[Count()] + ([] if work.validate else [NoValidation()]))
+    model = nn.Sequential(nn.Linear(784, work.hidden), nn.ReLU(), nn.Linear(work.hidden, work.n_out))
+    loss_func, metric = (chapter_loss, chapter_accuracy) if work.n_out == 1 else (F.cross_entropy, accuracy)
+    def sgd(params, lr): return OptimWrapper(params, torch.optim.SGD, lr=lr)
+    learn = Learner(get_loaders(work), model, loss_func, opt_func=sgd, metrics=metric,
+                    cbs=[Count()] + ([] if work.validate else [NoValidation()]))
     learn.fit(work.epochs, work.lr)
     return Result(learn.count.n, accuracy_of(model, work))

@@ -1,5 +1,5 @@
 "fastsgd's Learner with the backward pass by hand: one callback more"
-from fastsgd.speed import BackpropByHand
+from fastsgd.tools.speed import BackpropByHand
 from . import fastsgd_learner
 
 def train(work): return fastsgd_learner.train(work, BackpropByHand())

@@ -7,7 +7,9 @@ from ..work import Result, accuracy_of
 def train(work, cbs=None):
     torch.manual_seed(0)
     model = simple_net(784, work.hidden, work.n_out)
-    dls = DataLoaders(DataLoader(work.splits[0], work.bs, shuffle=True), DataLoader(work.splits[1], work.bs) if work.validate else None)
-    learn = Learner(dls, model, mnist_loss if work.n_out == 1 else F.cross_entropy, opt_func=SGD, metrics=batch_accuracy if work.n_out == 1 else accuracy)
+    valid = DataLoader(work.splits[1], work.bs) if work.validate else None
+    dls = DataLoaders(DataLoader(work.splits[0], work.bs, shuffle=True), valid)
+    loss_func, metric = (mnist_loss, batch_accuracy) if work.n_out == 1 else (F.cross_entropy, accuracy)
+    learn = Learner(dls, model, loss_func, opt_func=SGD, metrics=metric)
     learn.fit(work.epochs, work.lr, cbs=cbs)
     return Result(len(learn.recorder.losses), accuracy_of(model, work))

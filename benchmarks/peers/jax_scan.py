@@ -4,7 +4,8 @@ from ..work import Result
 
 @functools.cache
 def compiled(lr):
-    import jax, jax.numpy as jnp
+    import jax
+    import jax.numpy as jnp
     def loss(params, x, y):
         w1, b1, w2, b2 = params
         logits = jax.nn.relu(x @ w1 + b1) @ w2 + b2
@@ -17,11 +18,12 @@ def compiled(lr):
 
 def train(work):
     if work.n_out == 1: return None
-    import jax, numpy as np
+    import numpy as np
     (x, y), (valid_x, valid_y) = [(x.numpy(), y.numpy()) for x, y in work.splits]
     rng = np.random.default_rng(0)
     def uniform(n, *shape): return (rng.uniform(-1, 1, shape)/n**0.5).astype(np.float32) # as nn.Linear does
-    params = [uniform(784, 784, work.hidden), uniform(784, work.hidden), uniform(work.hidden, work.hidden, work.n_out), uniform(work.hidden, work.n_out)]
+    params = [uniform(784, 784, work.hidden), uniform(784, work.hidden),
+              uniform(work.hidden, work.hidden, work.n_out), uniform(work.hidden, work.n_out)]
     full = len(y)//work.bs # `scan` needs batches of one size: the last, smaller one is taken by a call of its own
     for _ in range(work.epochs):
         order = rng.permutation(len(y))

@@ -8,9 +8,11 @@ from ..work import Result, accuracy_of, n_right
 
 def train(work):
     torch.manual_seed(0)
-    train_dl, valid_dl = DataLoader(TensorDataset(*work.splits[0]), work.bs, shuffle=True), DataLoader(TensorDataset(*work.splits[1]), work.bs)
+    train_dl = DataLoader(TensorDataset(*work.splits[0]), work.bs, shuffle=True)
+    valid_dl = DataLoader(TensorDataset(*work.splits[1]), work.bs)
     model = nn.Sequential(nn.Linear(784, work.hidden), nn.ReLU(), nn.Linear(work.hidden, work.n_out))
-    opt, loss_func, updates = torch.optim.SGD(model.parameters(), lr=work.lr), chapter_loss if work.n_out == 1 else F.cross_entropy, 0
+    opt, updates = torch.optim.SGD(model.parameters(), lr=work.lr), 0
+    loss_func = chapter_loss if work.n_out == 1 else F.cross_entropy
     for _ in range(work.epochs):
         for xb, yb in train_dl:
             opt.zero_grad()
