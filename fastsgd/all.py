@@ -1,7 +1,17 @@
 "Everything that the notebooks build, under one name: `from fastsgd.all import *`"
 from fastsgd.data.pictures import *
+from fastsgd.data.moving import *
 from fastsgd.data.images import *
+from fastsgd.data.marks import *
+from fastsgd.data.strokes import *
+from fastsgd.data.ink import *
+from fastsgd.data.reading import *
 from fastsgd.data.cache import *
+from fastsgd.data.arrays import *
+from fastsgd.data.objects import *
+from fastsgd.data.tables import *
+from fastsgd.data.files import *
+from fastsgd.data.folders import *
 from fastsgd.data.sources import *
 from fastsgd.data.digits import *
 from fastsgd.baseline import *
@@ -24,6 +34,7 @@ from fastsgd.tools.fastai import *
 from fastsgd.tools.mapped import *
 from fastsgd.tools.calibration import *
 from fastsgd.tools.speed import *
+from fastsgd.tools.rebuild import *
 from fastsgd.tools.store import *
 from fastsgd.tools.resume import *
 from fastsgd.tools.photo import *

@@ -128,5 +128,5 @@ def from_digits(cls:DataLoaders,
     dls = cls(loader(train, batch_size, shuffle=True, seed=seed, device=device),
               loader(valid, batch_size, device=device), vocab=digits.labels)
     form = 'images of 28 × 28 pixels, 0 (paper) to 1 (ink), as rows of 784'
-    dls.facts = {'source': str(digits.source), 'input': form}
+    dls.facts = {'source': str(digits.source), 'input': form, 'reading': digits.reading._asdict()}
     return dls

@@ -95,7 +95,7 @@ def plot_confusion_matrix(
     shade = share.sqrt().cpu().numpy() # the root shows rare mistakes, too
     ax.imshow(shade, cmap='Blues', vmin=0, vmax=1)
     for r, c in cm.nonzero().tolist():
-        ax.text(c, r, f'{cm[r, c]:,}', ha='center', va='center', fontsize=8,
+        ax.text(c, r, f'{cm[r, c]:,}', ha='center', va='center', fontsize=9,
                 color='white' if shade[r, c] > 0.6 else 'black')
     ticks = range(len(labels))
     ax.set(title=title, xlabel='predicted', ylabel='true',
@@ -134,7 +134,7 @@ def plot_top_losses(
     "Show the images with the largest loss: label, answer, and the probability of either"
     if axs is None:
         import matplotlib.pyplot as plt
-        axs = plt.subplots(2, 6, figsize=(9, 4), layout='constrained')[1]
+        axs = plt.subplots(2, 6, figsize=(8.5, 4.2), layout='constrained')[1]
     axs, probs = list(np.ravel(axs)), each_label(probs)
     for ax in axs: ax.set_axis_off()
     for ax, i in zip(axs, top_losses(probs, y, len(axs))[1].tolist()):
@@ -142,5 +142,5 @@ def plot_top_losses(
         sure = f'{p:.0%}' if p < 0.995 else '> 99%'
         show_image(x[i].view(28, 28), ax=ax)
         called = f'called {labels[pred]} ({sure})'
-        ax.set_title(f'{labels[y[i]]} (p = {probs[i, y[i]]:.1g})\n{called}', fontsize=8)
+        ax.set_title(f'{labels[y[i]]} (p = {probs[i, y[i]]:.1g})\n{called}', fontsize=9)
     return axs

@@ -1,15 +1,19 @@
 "fastsgd_train as a user meets it: its help, its messages, its exit status, and what it leaves behind"
-import csv, json, os, re, runpy, signal, subprocess, sys, time
+import csv, io, json, os, re, runpy, shutil, signal, struct, subprocess, sys, time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image, ImageDraw
 from fastsgd.tools.cli import fastsgd_train
+from fastsgd import __version__
+from fastsgd.data.digits import get_digits
 from fastsgd.data.sources import fastai_data_folder
-from fastsgd.tools.store import load_tensors
+from fastsgd.tools.store import load_tensors, save_tensors
 
 script, predict = (Path(sys.executable).parent/name for name in ('fastsgd_train', 'fastsgd_predict'))
+small = '--source', 'mnist_5k', '--labels', '3,7', '--model', 'simple_net'
 has_mnist = (fastai_data_folder()/'mnist_sample').exists()
 
 @pytest.fixture
@@ -30,10 +34,31 @@ def test_help_tells_every_option(cli):
     options = re.sub(r'(?<=\w)-(?=\w)', '_', out)
     for option in 'source labels model epochs lr batch_size seed device out checkpoint_every resume'.split():
         assert f'--{option}' in options
-    assert 'Learning rate' in out and '(default: 0.1)' in out
+    assert 'Learning rate' in out and '(default: small_cnn)' in out and '12 for 4,000' in ' '.join(out.split())
+
+@pytest.mark.parametrize('command', (script, predict))
+def test_version(cli, command): assert cli('--version', script=command) == (0, f'fastsgd {__version__}\n', '')
+
+def test_the_main_job_is_all_ten_digits(cli, tmp_path):
+    status, out, err = cli('--source', 'mnist_5k')
+    assert (status, err) == (0, '')
+    assert 'small_cnn, one cycle, epochs 12, lr 0.1, batch size 32' in out
+    says = re.fullmatch(r'mnist_5k, 1,000 validation images: baseline (\S+), trained (\S+), in [\d.]+ s',
+                        out.splitlines()[-1])
+    baseline, trained = map(float, says.groups())
+    assert baseline == 0.819 and trained >= 0.97
+    facts = load_tensors(tmp_path/'fastsgd_run/model.safetensors')[1]
+    assert facts['labels'] == list(range(10)) and round(facts['metrics']['accuracy'], 4) == trained
+    assert 0 < facts['calibration']['ece'] < 0.03 and 0.5 < facts['calibration']['sure_from'] < 1
+    assert facts['reading'] == {'dark': False, 'plain': True, 'size': [28, 28]}
+
+@pytest.mark.parametrize('model', ('linear', 'mlp', 'small_cnn'))
+def test_other_models(cli, tmp_path, model):
+    assert cli(*small[:4], '--model', model, '--epochs', '3')[0] == 0
+    assert load_tensors(tmp_path/'fastsgd_run/model.safetensors')[1]['architecture']['name'] == model
 
 def test_trains_and_leaves_three_files(cli, tmp_path):
-    status, out, err = cli('--source', 'mnist_5k', '--epochs', '3', '--out', 'here')
+    status, out, err = cli(*small, '--epochs', '3', '--out', 'here')
     assert (status, err) == (0, '')
     assert sorted(f.name for f in (tmp_path/'here').iterdir()) == ['history.csv', 'model.safetensors', 'report.png']
     assert "source='mnist_5k'" in out and 'Baseline' in out and '\r' not in out and '█' not in out
@@ -50,12 +75,12 @@ def test_trains_and_leaves_three_files(cli, tmp_path):
 def test_same_seed_same_result(cli, tmp_path):
     tables = []
     for out, seed in (('a', '1'), ('b', '1'), ('c', '2')):
-        cli('--source', 'mnist_5k', '--epochs', '2', '--seed', seed, '--out', out)
+        cli(*small, '--epochs', '2', '--seed', seed, '--out', out)
         tables.append([r[:4] for r in csv.reader((tmp_path/out/'history.csv').open())])
     assert tables[0] == tables[1] != tables[2]
 
 def test_a_second_run_gets_its_own_folder(cli, tmp_path):
-    settings = '--source', 'mnist_5k', '--epochs', '1', '--model', 'linear', '--labels', 'all'
+    settings = *small, '--epochs', '1', '--model', 'linear', '--labels', 'all'
     for _ in range(2): assert cli(*settings)[0] == 0
     assert sorted(f.name for f in tmp_path.iterdir()) == ['fastsgd_run', 'fastsgd_run_2']
 
@@ -97,21 +122,21 @@ def test_malformed_options_are_refused(cli, tmp_path, args):
     assert args[0].strip('-').replace('_', '-') in err.replace('_', '-')
 
 def test_a_run_that_diverges_saves_nothing(cli, tmp_path):
-    status, out, err = cli('--source', 'mnist_5k', '--labels', 'all', '--lr', '1e30', '--epochs', '2')
+    status, out, err = cli('--source', 'mnist_5k', '--model', 'simple_net', '--lr', '1e30', '--epochs', '2')
     assert status == 1 and 'learning rate' in err and err.count('\n') == 1
     assert not any(tmp_path.iterdir())
 
 def test_a_folder_of_the_users_own_stays(cli, tmp_path):
     (tmp_path/'mine').mkdir()
-    assert cli('--source', 'mnist_5k', '--labels', 'all', '--lr', '1e30', '--epochs', '1', '--out', 'mine')[0] == 1
+    assert cli(*small[:2], *small[4:], '--lr', '1e30', '--epochs', '1', '--out', 'mine')[0] == 1
     assert (tmp_path/'mine').is_dir() and not any((tmp_path/'mine').iterdir())
 
 def test_two_runs_into_one_folder(cli, tmp_path):
     (tmp_path/'here').mkdir()
     with FileLock(tmp_path/'here/.running'): # as another run holds it while it trains
-        status, out, err = cli('--source', 'mnist_5k', '--epochs', '1', '--out', 'here')
+        status, out, err = cli(*small, '--epochs', '1', '--out', 'here')
     assert status == 2 and 'another run is at work' in err
-    assert cli('--source', 'mnist_5k', '--epochs', '1', '--out', 'here')[0] == 0 # one that was killed locks nobody out
+    assert cli(*small, '--epochs', '1', '--out', 'here')[0] == 0 # one that was killed locks nobody out
 
 def test_from_python_errors_are_exceptions(tmp_path):
     with pytest.raises(ValueError, match='epochs'): fastsgd_train(source='mnist_5k', epochs=0, out=str(tmp_path/'x'))
@@ -128,7 +153,7 @@ def started(tmp_path, *args):
 
 @pytest.mark.skipif(os.name == 'nt', reason='signals are sent otherwise there')
 def test_stopped_and_taken_up_ends_as_if_never_stopped(cli, tmp_path):
-    settings = '--source', 'mnist_5k', '--labels', 'all', '--epochs', '100'
+    settings = '--source', 'mnist_5k', '--model', 'simple_net', '--batch_size', '64', '--epochs', '40'
     assert cli(*settings, '--out', 'whole')[0] == 0
     p = started(tmp_path, *settings, '--out', 'here')
     status, out, err = cli('--resume', 'here') # while it runs
@@ -145,8 +170,8 @@ def test_stopped_and_taken_up_ends_as_if_never_stopped(cli, tmp_path):
     p.kill(); p.communicate(timeout=60)
     status, out, err = cli('--resume', 'here', '--seed', '3')
     assert status == 2 and 'seed is 3 here, but the run has 42' in err
-    status, out, err = cli('--resume', 'here', '--labels', '3,7') # what it would be if nothing were asked for
-    assert status == 2 and 'labels is 3,7 here, but the run has all' in err
+    status, out, err = cli('--resume', 'here', '--model', 'small_cnn') # what it would be if nothing were asked for
+    assert status == 2 and 'model is small_cnn here, but the run has simple_net' in err
     status, out, err = cli('here', script=predict)
     assert status == 2 and 'has not finished yet; to go on with it: fastsgd_train --resume here' in err
     status, out, err = cli('--resume', 'here')
@@ -155,7 +180,7 @@ def test_stopped_and_taken_up_ends_as_if_never_stopped(cli, tmp_path):
     weights, again = (load_tensors(tmp_path/o/'model.safetensors')[0] for o in ('whole', 'here'))
     assert all(weights[k].equal(again[k]) for k in weights)
     tables = [[r[:4] for r in csv.reader((tmp_path/o/'history.csv').open())] for o in ('whole', 'here')]
-    assert tables[0] == tables[1] and len(tables[0]) == 101
+    assert tables[0] == tables[1] and len(tables[0]) == 41
 
 @pytest.mark.skipif(os.name == 'nt', reason='signals are sent otherwise there')
 def test_other_images_are_noticed(cli, tmp_path):
@@ -165,8 +190,8 @@ def test_other_images_are_noticed(cli, tmp_path):
             for i in range(4):
                 image = Image.new('L', (28, 28), 50*i + 40*(label == 'a'))
                 image.save(tmp_path/'own'/half/label/f'{i}.png')
-    settings = '--source', 'own', '--labels', 'all', '--epochs', '100000', '--checkpoint_every', '50', '--out', 'here'
-    p = started(tmp_path, *settings)
+    settings = '--source', 'own', '--model', 'linear', '--epochs', '100000', '--checkpoint_every', '50'
+    p = started(tmp_path, *settings, '--out', 'here')
     p.send_signal(signal.SIGINT); p.communicate(timeout=60)
     assert p.returncode == 130
     Image.new('L', (28, 28), 255).save(tmp_path/'own/train/a/0.png')
@@ -179,15 +204,21 @@ def test_read_only_folder_fails_before_training(cli, tmp_path, monkeypatch):
     status, out, err = cli('--source', 'mnist_5k', '--out', 'here')
     assert status == 2 and 'cannot write to here: Permission denied' in err and 'epoch' not in out
 
+@pytest.fixture(scope='module')
+def trained_once(tmp_path_factory):
+    out = tmp_path_factory.mktemp('trained')/'run'
+    fastsgd_train(source='mnist_5k', labels='3,7', model='simple_net', out=str(out))
+    return out
+
 @pytest.fixture
-def trained(cli):
-    cli('--source', 'mnist_5k', '--epochs', '20', '--out', 'run')
+def trained(cli, trained_once, tmp_path):
+    shutil.copytree(trained_once, tmp_path/'run')
     return 'run/model.safetensors'
 
 def draw_seven(file, paper=255, ink=0):
     im = Image.new('L', (300, 400), paper)
     ImageDraw.Draw(im).line([(80, 100), (200, 105), (165, 200), (130, 330)], fill=ink, width=16, joint='curve')
-    im.save(file)
+    im.save(file, None if file.suffix else 'PNG')
 
 def test_predict_answers_for_each_image(cli, trained, tmp_path):
     (tmp_path/'in/deep').mkdir(parents=True)
@@ -200,19 +231,25 @@ def test_predict_answers_for_each_image(cli, trained, tmp_path):
     assert [line.split()[0] for line in lines[1:]] == ['7', '-', '7']
     assert 'in/c.png is not read' in lines[2] and 'light on dark' in lines[3]
     status, out, err = cli(trained, '--json', 'in/a.png', '--show', 'seen.png', script=predict)
-    row, = json.loads(out)
+    row = json.loads(out) # one line
     assert status == 0 and row['label'] == 7 and row['runner_up'] == 3
     assert abs(row['probability'] + row['runner_up_probability'] - 1) < 1e-5
+    assert row['digits'][0]['label'] == 7 and 70 < row['digits'][0]['box'][0] < 90 # on the sheet
     assert (tmp_path/'seen.png').read_bytes()[:4] == b'\x89PNG'
 
 def test_predict_never_writes_over_a_file(cli, trained, tmp_path):
     draw_seven(tmp_path/'a.jpg'); draw_seven(tmp_path/'seen.png')
-    files = [tmp_path/o for o in ('a.jpg', 'seen.png', trained)]
+    (tmp_path/'there.csv').write_text('mine')
+    files = [tmp_path/o for o in ('a.jpg', 'seen.png', 'there.csv', trained)]
     before = [f.read_bytes() for f in files]
     for args, says in ((['a.jpg', '--show', 'seen.png'], 'seen.png exists already'),
                        (['a.jpg', '--show', trained], 'must end in .png'),
                        (['seen.png', '--show', 'a.jpg'], 'must end in .png'),
-                       (['--show', 'new.png'], 'none is named')):
+                       (['--show', 'new.png'], 'none is named'),
+                       (['a.jpg', '--csv', 'there.csv'], 'there.csv exists already'),
+                       (['a.jpg', '--csv', 'seen.png'], 'must end in .csv'),
+                       (['a.jpg', '--csv', 'new.csv', '--columns', 'digit'], "unknown column 'digit'"),
+                       (['a.jpg', '--columns', 'label'], 'name one with --csv')):
         status, out, err = cli(trained, *args, script=predict)
         assert status == 2 and says in err and out == ''
     assert before == [f.read_bytes() for f in files]
@@ -221,7 +258,7 @@ def test_predict_says_what_a_model_is(cli, trained):
     status, out, err = cli(trained, script=predict)
     assert status == 0
     made = 'simple_net(n_in=784, n_hidden=30, n_out=1)'
-    for says in (made, 'tells apart: 3, 7', 'learned from: mnist_5k', 'epochs 20'):
+    for says in (made, 'tells apart: 3, 7', 'learned from: mnist_5k', 'how sure: from', 'light ink on dark paper'):
         assert says in out
     assert cli('run', script=predict)[1] == out
     assert json.loads(cli(trained, '--json', script=predict)[1])['labels'] == [3, 7]
@@ -244,6 +281,144 @@ def test_a_reader_that_has_gone(trained, tmp_path):
     p = subprocess.Popen(args, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     p.stdout.readline(); p.stdout.close()
     assert p.stderr.read() == b'' and p.wait(timeout=60) == 141
+
+@pytest.fixture
+def images():
+    "A hundred 3s and 7s as gray bytes, and their labels"
+    x, y = get_digits((3, 7), 'mnist_5k').valid
+    return (x[50:150]*255).round().byte().numpy(), np.where(y[50:150] == 0, 3, 7)
+
+def write_set(kind, x, y, tmp_path):
+    "The images in a file or folder of that kind, and its name"
+    header = ','.join(['label', *(f'pixel{i}' for i in range(784))])
+    if kind == 'npz': np.savez(tmp_path/'set.npz', x_test=x, y_test=y)
+    elif kind == 'csv':
+        rows = np.hstack([y[:, None], x.reshape(len(x), -1)])
+        np.savetxt(tmp_path/'set.csv', rows, '%d', ',', header=header, comments='')
+    elif kind == 'idx':
+        (tmp_path/'set.idx').mkdir()
+        for name, a in (('train', x[:9]), ('t10k', x)):
+            labels = y[:len(a)].astype(np.uint8).tobytes()
+            pixels = struct.pack('>4i', 2051, len(a), 28, 28) + a.tobytes()
+            (tmp_path/f'set.idx/{name}-images-idx3-ubyte').write_bytes(pixels)
+            (tmp_path/f'set.idx/{name}-labels-idx1-ubyte').write_bytes(struct.pack('>2i', 2049, len(a)) + labels)
+    else:
+        for i, (image, label) in enumerate(zip(x, y)):
+            (tmp_path/f'set.folder/{label}').mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(tmp_path/f'set.folder/{label}/{i}.png')
+    return f'set.{kind}'
+
+@pytest.mark.parametrize('kind', ('npz', 'csv', 'idx', 'folder'))
+def test_predict_answers_sets_and_counts_what_is_right(cli, trained, images, tmp_path, kind):
+    status, out, err = cli(trained, write_set(kind, *images, tmp_path), '--csv', 'out.csv', script=predict)
+    assert (status, err) == (0, '')
+    first, last = out.splitlines()
+    assert first == '100 answers in out.csv'
+    rows = list(csv.DictReader((tmp_path/'out.csv').open()))
+    right = sum(r['label'] == r['truth'] for r in rows)
+    assert len(rows) == 100 and right >= 94 and last == f'accuracy {right/100:.4f}: {right} of 100 are right'
+    assert {r['sure'] for r in rows} <= {'True', 'False'} and all(0.5 <= float(r['probability']) <= 1 for r in rows)
+
+def test_predict_writes_what_kaggle_takes(cli, trained, images, tmp_path):
+    x, y = images
+    header = ','.join(f'pixel{i}' for i in range(784))
+    np.savetxt(tmp_path/'test.csv', x.reshape(100, 784), '%d', ',', header=header, comments='')
+    status, out, err = cli(trained, 'test.csv', '--csv', 'out.csv', '--columns', 'ImageId,Label', script=predict)
+    assert (status, err, out) == (0, '', '100 answers in out.csv\n') # no labels, no accuracy
+    header, *rows = csv.reader((tmp_path/'out.csv').open())
+    assert header == ['ImageId', 'Label'] and [r[0] for r in rows] == [str(i) for i in range(1, 101)]
+    assert np.mean([int(r[1]) for r in rows] == y) >= 0.94
+
+def test_predict_answers_in_lines_of_json(cli, trained, images, tmp_path):
+    np.savez(tmp_path/'set.npz', x=images[0][:5], y=images[1][:5])
+    (tmp_path/'bad.png').write_text('none')
+    status, out, err = cli('--json', trained, 'set.npz', 'bad.png', script=predict)
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert status == 1 and err.startswith('accuracy ') and len(rows) == 6
+    assert set(rows[-1]) == {'image', 'error'} and rows[0]['truth'] in (3, 7)
+    assert rows[0]['digits'][0]['sure'] in (True, False)
+
+@pytest.mark.parametrize('text', (b'', b'none'))
+def test_predict_reads_standard_input(cli, trained, tmp_path, monkeypatch, text):
+    draw_seven(tmp_path/'a.png')
+    monkeypatch.setattr(sys, 'stdin', io.TextIOWrapper(io.BytesIO((tmp_path/'a.png').read_bytes())))
+    status, out, err = cli(trained, '-', '--json', script=predict)
+    assert status == 0 and json.loads(out)['label'] == 7 and json.loads(out)['image'] == '-'
+    monkeypatch.setattr(sys, 'stdin', io.TextIOWrapper(io.BytesIO(text)))
+    status, out, err = cli(trained, '-', script=predict)
+    assert status == 1 and 'standard input is not read' in out and str(tmp_path) not in out and 'tmp' not in out
+
+def test_predict_takes_names_that_begin_with_a_minus(cli, trained, tmp_path):
+    for name in ('-rf.png', '--json', '--no'): draw_seven(tmp_path/name)
+    status, out, err = cli(trained, '-rf.png', '--json', script=predict) # an option stays one
+    assert status == 0 and json.loads(out)['label'] == 7
+    status, out, err = cli(trained, '--no', '--', '--json', script=predict)
+    assert status == 0 and [line.split()[0] for line in out.splitlines()[1:]] == ['7', '7']
+    assert cli(trained, '--nothing', script=predict)[0] == 2
+
+def test_predict_finds_several_digits(cli, trained, tmp_path):
+    sheet = Image.new('L', (700, 400), 255)
+    for left in (60, 380):
+        line = [(left + x, y) for x, y in ((0, 100), (120, 105), (85, 200), (50, 330))]
+        ImageDraw.Draw(sheet).line(line, fill=0, width=16, joint='curve')
+    sheet.save(tmp_path/'a.png')
+    status, out, err = cli(trained, 'a.png', '--json', '--show', 'seen.png', script=predict)
+    row = json.loads(out)
+    assert status == 0 and row['label'] == '77' and [d['label'] for d in row['digits']] == [7, 7]
+    p, q = (d['probability'] for d in row['digits'])
+    assert abs(row['probability'] - p*q) < 1e-9 and row['digits'][0]['box'][2] < 350 < row['digits'][1]['box'][0]
+    status, out, err = cli(trained, 'a.png', '--csv', 'a.csv', script=predict)
+    assert list(csv.DictReader((tmp_path/'a.csv').open()))[0]['digits'] == f'7:{p:.4f} 7:{q:.4f}'
+    assert f'7 {p:.1%}, 7 {q:.1%}' in cli(trained, 'a.png', script=predict)[1]
+
+def with_facts(file, new, **changes):
+    tensors, facts = load_tensors(file)
+    save_tensors(new, tensors, {k: v for k, v in {**facts, **changes}.items() if k != 'sha256' and v is not ...})
+
+def test_predict_says_where_it_is_not_sure(cli, trained, tmp_path):
+    draw_seven(tmp_path/'a.png')
+    for sure_from, sure in ((1.01, False), (0.5, True), (None, None)):
+        known = ... if sure_from is None else {'ece': 0.01, 'sure_from': sure_from} # an older file has none
+        with_facts(trained, tmp_path/'m.safetensors', calibration=known)
+        assert json.loads(cli('m.safetensors', 'a.png', '--json', script=predict)[1])['sure'] is sure
+        assert ('not sure' in cli('m.safetensors', 'a.png', script=predict)[1]) is (sure is False)
+
+def test_predict_prints_nothing_that_moves_the_cursor(cli, trained, tmp_path):
+    with_facts(trained, tmp_path/'m.safetensors', labels=['\x1b[2J', 'b\n\ud800'], source='\x1b]0;x')
+    draw_seven(tmp_path/'a\x1b[1m.png')
+    for args in ([], ['--json'], ['a\x1b[1m.png'], ['a\x1b[1m.png', '--json'], ['a\x1b[1m.png', '--csv', 'a.csv']):
+        status, out, err = cli('m.safetensors', *args, script=predict)
+        assert status == 0 and '\x1b' not in out + err
+    status, out, err = cli('m.safetensors', 'no\x1b\udcff.csv', script=predict)
+    assert '\x1b' not in out + err
+
+def test_dark_on_light_images_are_answered_as_they_were_learned(cli, tmp_path):
+    digits = get_digits((3, 7), 'mnist_5k')
+    for half, (x, y) in (('train', digits.train), ('valid', digits.valid)):
+        for label in 'ab': (tmp_path/'own'/half/label).mkdir(parents=True)
+        for i, (image, k) in enumerate(zip(x, y.tolist())):
+            Image.fromarray(255 - (image*255).round().byte().numpy()).save(tmp_path/'own'/half/'ab'[k]/f'{i}.png')
+    status, out, err = cli('--source', 'own', '--model', 'linear', '--out', 'run')
+    assert (status, err) == (0, '')
+    trained = float(re.search(r'trained (\S+),', out)[1])
+    assert trained >= 0.96 and 'dark ink on light paper' in cli('run', script=predict)[1]
+    status, out, err = cli('run', 'own/valid', '--csv', 'out.csv', script=predict)
+    assert abs(float(re.search(r'accuracy (\S+):', out)[1]) - trained) <= 0.005
+
+def test_a_bar_from_200_images_on_where_no_lines_are_printed(cli, trained, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr('fastsgd.tools.cli.progress', lambda items, show: shown.append(show) or items)
+    line = np.eye(28, dtype=np.uint8)*200
+    for n in (199, 200): np.savez(tmp_path/f'{n}.npz', x=np.tile(line, (n, 1, 1)))
+    for n, out in ((199, 'a.csv'), (200, 'b.csv')): cli(trained, f'{n}.npz', '--csv', out, script=predict)
+    cli(trained, '200.npz', script=predict)
+    assert shown == [False, True, False]
+
+def test_ten_thousand_images_take_seconds(cli, trained, images, tmp_path):
+    np.savez(tmp_path/'set.npz', x=np.tile(images[0], (100, 1, 1)))
+    start = time.process_time()
+    status, out, err = cli(trained, 'set.npz', '--csv', 'out.csv', script=predict)
+    assert status == 0 and out.startswith('10,000 answers') and time.process_time() - start < 5
 
 @pytest.mark.skipif(not has_mnist, reason='needs MNIST')
 def test_mnist_reaches_98_percent(cli, tmp_path):

@@ -135,8 +135,8 @@ def test_cached_load_imports_nothing_slow(folder):
     get_digits(source=folder)
     done = python(f'''
 import json, sys
-from fastsgd.data import digits, sources
-sources._decode = None # so that a load which decodes fails
+from fastsgd.data import digits, folders
+folders._decode = None # so that a load which decodes fails
 digits = digits.get_digits(source={str(folder)!r})
 slow = [o for o in ('fastai', 'mlxtend', 'matplotlib') if o in sys.modules]
 print(json.dumps([(digits.train.x*255).round().int().tolist(), digits.train.y.tolist(), slow]))
@@ -147,7 +147,7 @@ print(json.dumps([(digits.train.x*255).round().int().tolist(), digits.train.y.to
     assert x == np.broadcast_to(np.array(greys_of_folder)[:, None, None], (4, 28, 28)).tolist()
 
 @pytest.mark.skipif(not hasattr(signal, 'SIGKILL'), reason='no SIGKILL on this system')
-@pytest.mark.parametrize('victim,call', [('sources.read_digit', 1500), ('cache.os.fsync', 1)])
+@pytest.mark.parametrize('victim,call', [('folders.read_gray', 1500), ('cache.os.fsync', 1)])
 def test_killed_while_loading(victim, call, tmp_path):
     path, pngs = tmp_path/'many', [image_bytes(grey(value)) for value in range(250)]
     for half, label, n in (('train', 3, 1500), ('train', 7, 1000), ('valid', 3, 250), ('valid', 7, 250)):
@@ -155,7 +155,7 @@ def test_killed_while_loading(victim, call, tmp_path):
         for i in range(n): (path/half/str(label)/f'{i:04}.png').write_bytes(pngs[i % 250])
     done = python(f'''
 import os, signal
-from fastsgd.data import cache, digits, sources
+from fastsgd.data import cache, digits, folders
 real, calls = {victim}, []
 def killed(*args, **kwargs):
     result = real(*args, **kwargs)
@@ -343,7 +343,7 @@ damaged_npz = {'no end': npz_bytes()[:-30], 'half': npz_bytes()[:3000],
 def test_damaged_npz(damage, tmp_path):
     path = tmp_path/'digits.npz'
     path.write_bytes(damaged_npz[damage])
-    with pytest.raises(ValueError, match='digits.npz is not read: '): get_digits(source=path)
+    with pytest.raises(ValueError, match='digits.npz is '): get_digits(source=path)
 
 class Touches:
     "Creates the file `path` when it is unpickled"
@@ -412,7 +412,7 @@ def test_names_that_are_no_utf8(label, folder):
     if label != b'3':
         for half in ('train', 'valid'): os.rename(folder/half/'3', os.fsencode(folder/half) + b'/' + label)
     with open(os.fsencode(folder/'train') + b'/' + label + b'/\xff.png', 'wb') as f:
-        f.write(image_bytes(grey(99, (32, 32))))
+        f.write(image_bytes(grey(99).convert('RGB'))) # a note has its name
     assert 99 in greys(get_digits(source=folder).train)
 
 def test_two_images_swap_names(folder):

@@ -6,7 +6,7 @@
 __all__ = ['atomic_write', 'fingerprint', 'cached_arrays']
 
 # %% ../../nbs/data/cache.ipynb #47ccd597
-import glob, hashlib, os, zlib
+import glob, hashlib, json, os, zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from safetensors import SafetensorError, safe_open
@@ -37,7 +37,7 @@ def atomic_write(path):
 # %% ../../nbs/data/cache.ipynb #cd2002d9
 def fingerprint(root, paths)->str:
     "A hash of the names inside `root`, sizes and times of change of `paths`: another one if anything has changed"
-    h = hashlib.sha256(b'3') # the format of the cache
+    h = hashlib.sha256(b'4') # the format of the cache
     for path in map(os.fsencode, paths):
         h.update(path.removeprefix(os.fsencode(root)))
         with suppress(OSError): # a link that leads nowhere has a name only
@@ -52,12 +52,13 @@ def _crc(arrays):
     return str(crc)
 
 def cached_arrays(file, mark:str, make)->tuple:
-    "Arrays, by name, and a note: what `file` holds if it is whole and has `mark`; else what `make()` gives, kept there"
+    "Arrays, by name, and facts: what `file` holds if it is whole and has `mark`; else what `make()` gives, kept there"
     with suppress(OSError, SafetensorError, ValueError, KeyError), safe_open(file, 'pt') as f: # 'np' would copy
         meta = f.metadata() or {}
         arrays = {k: f.get_tensor(k).numpy() for k in f.keys()}
-        if meta['fingerprint'] == mark and meta['crc'] == _crc(arrays): return arrays, meta['note']
-    arrays, note = make()
+        if meta['fingerprint'] == mark and meta['crc'] == _crc(arrays): return arrays, json.loads(meta['facts'])
+    arrays, facts = make()
+    meta = {'fingerprint': mark, 'crc': _crc(arrays), 'facts': json.dumps(facts)}
     with suppress(OSError, SafetensorError), atomic_write(file) as tmp: # where it can't be kept, that costs time only
-        tmp.write_bytes(save(arrays, metadata={'fingerprint': mark, 'crc': _crc(arrays), 'note': note}))
-    return arrays, note
+        tmp.write_bytes(save(arrays, metadata=meta))
+    return arrays, facts

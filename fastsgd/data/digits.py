@@ -7,13 +7,17 @@ __all__ = ['Split', 'Digits', 'get_digits']
 
 # %% ../../nbs/data/digits.ipynb #1862f09f
 import os
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from fastcore.basics import patch
 from .checks import require
+from .objects import from_object
 from .pictures import show_images
-from .sources import named_sources, read_source
+from .reading import Reading
+from .sources import digits_from_parts, named_sources, read_source
 
 # %% ../../nbs/data/digits.ipynb #765896ba
 class Split(NamedTuple):
@@ -32,8 +36,10 @@ class Digits:
         valid, # `(x, y)` to check with
         labels, # What the places in `y` stand for, in order, like fastai's `vocab`
         source:str, # Where the images come from
+        reading:Reading=Reading(), # How they were read
     ):
-        self.train, self.valid, self.labels, self.source = Split(*train), Split(*valid), tuple(labels), source
+        self.train, self.valid, self.labels = Split(*train), Split(*valid), tuple(labels)
+        self.source, self.reading = source, reading
         for name, (x, y) in (('train', self.train), ('valid', self.valid)):
             is_images = x.dtype == (np.uint8 if isinstance(x, np.memmap) else torch.float32)
             require(y.ndim == 1 and x.shape == (len(y), 28, 28) and is_images and y.dtype == torch.int64,
@@ -70,8 +76,14 @@ def _read_auto(labels):
     return 'mnist_5k', read_source('mnist_5k')
 
 def _pick(raw, labels, source):
-    "A `Digits` of the images of `raw` whose label is in `labels`, numbered in that order"
+    "A `Digits` of the images of `raw` whose label is in `labels` (all if `None`), numbered in that order"
+    for sentence in (f'Turned into 28×28 pixels of 8-bit gray: {raw.note}' if raw.note else '', raw.split):
+        if sentence: print(f'{sentence}.')
+    if isinstance(raw.x_train, np.memmap):
+        train, valid = ((x, torch.from_numpy(y)) for x, y in (raw[:2], raw[2:4]))
+        return Digits(train, valid, raw.labels, source, raw.reading)
     places = {str(o): i for i, o in enumerate(raw.labels)}
+    labels = raw.labels if labels is None else labels
     unknown = [o for o in labels if str(o) not in places]
     require(not unknown, f'no label {str(unknown)[1:-1]} in {source}, which has {", ".join(map(str, raw.labels))}')
     chosen, new = [places[str(o)] for o in labels], np.full(len(places), -1, np.int64)
@@ -81,31 +93,44 @@ def _pick(raw, labels, source):
         if (y < 0).any(): x, y = x[y >= 0], y[y >= 0]
         return torch.from_numpy(np.divide(x, np.float32(255), dtype=np.float32)), torch.from_numpy(y)
     train, valid = half(raw.x_train, raw.y_train), half(raw.x_valid, raw.y_valid)
-    return Digits(train, valid, [raw.labels[i] for i in chosen], source)
+    return Digits(train, valid, [raw.labels[i] for i in chosen], source, raw.reading)
 
-def _mapped(raw, source):
-    "A `Digits` of all of `raw`, its images left on disk"
-    require(isinstance(raw.x_train, np.memmap), 'only a folder with x_train.npy, y_train.npy, x_test.npy and '
-            f'y_test.npy can be memory-mapped, not {source}')
-    train, valid = ((x, torch.from_numpy(y)) for x, y in (raw[:2], raw[2:4]))
-    return Digits(train, valid, raw.labels, source)
+def _checked(labels, mapped):
+    "The labels wanted, as a tuple; raises `TypeError` or `ValueError`"
+    if labels is None: return None
+    is_list = hasattr(labels, '__iter__') and not isinstance(labels, (str, bytes))
+    require(is_list, f'labels must be a list such as (3, 7), not {labels!r}', TypeError)
+    labels = tuple(labels)
+    require(0 < len(labels) == len(set(map(str, labels))), f'labels must be one or more, each once, not {labels}')
+    require(not mapped, 'memory-mapped images are taken as they are, with all their labels: leave out labels')
+    return labels
+
+@patch(cls_method=True)
+def from_pairs(cls:Digits,
+    train, # Images and labels: `(x, y)`, a table, a dictionary, or a data set of `(image, label)` pairs
+    valid=None, # The same to check with; if `None`, a fifth of `train`, chosen at random and always the same
+    labels=None, # The labels wanted, in the order in which `y` shall count them; all if `None`
+    source:str='pairs', # What to call them
+)->Digits:
+    "Images that are in Python already, in any usual layout and size; raises `ValueError` or `TypeError`"
+    parts = {'train': from_object(train, source)}
+    if valid is not None: parts['valid'] = from_object(valid, source)
+    return _pick(digits_from_parts(parts, source), _checked(labels, False), source)
 
 def get_digits(
     labels=None, # The labels wanted, in the order in which `y` shall count them; all if `None`
-    source='auto', # `'auto'`, `'mnist'`, `'mnist_sample'`, `'mnist_5k'`, or the path of a folder or an `.npz` file
+    source='auto', # `'auto'`, `'mnist'`, `'mnist_sample'`, `'mnist_5k'`, the path of a folder or file, or objects
     mapped:bool=False, # Leave the images of `.npy` files on disk, as memory-mapped uint8?
 )->Digits: # `train` and `valid`, each `x` float32 `[n, 28, 28]`, 0 to 1, and `y` int64 `[n]`
     "Images of handwritten digits; raises `FileNotFoundError`, `ValueError` or `TypeError` and says why"
-    if labels is not None:
-        is_list = hasattr(labels, '__iter__') and not isinstance(labels, (str, bytes))
-        require(is_list, f'labels must be a list such as (3, 7), not {labels!r}', TypeError)
-        labels = tuple(labels)
-        require(0 < len(labels) == len(set(map(str, labels))), f'labels must be one or more, each once, not {labels}')
-        require(not mapped, 'memory-mapped images are taken as they are, with all their labels: leave out labels')
-    require(isinstance(source, (str, os.PathLike)), f'source must be a name or a path, not {source!r}', TypeError)
+    labels = _checked(labels, mapped)
+    if not isinstance(source, (str, os.PathLike)):
+        require(not mapped, 'only a folder of .npy files can be memory-mapped')
+        halves = isinstance(source, Mapping) and 'train' in source # as `datasets` gives them
+        names = [k for k in ('train', 'valid', 'validation', 'test') if halves and k in source][:2]
+        return Digits.from_pairs(*([source[k] for k in names] or [source]), labels=labels)
     if source == 'auto':
         require(set(map(str, labels or ())) <= set('0123456789'), f'labels must be digits from 0 to 9, not {labels}')
         source, raw = _read_auto(labels)
-    else: raw = read_source(source)
-    if raw.note: print(f'Turned into 28×28 pixels of 8-bit gray: {raw.note}.')
-    return _mapped(raw, str(source)) if mapped else _pick(raw, labels or raw.labels, str(source))
+    else: raw = read_source(source, mapped)
+    return _pick(raw, labels, str(source))

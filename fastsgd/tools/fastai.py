@@ -12,9 +12,10 @@ from copy import copy
 import numpy as np
 import torch
 from fastcore.basics import PrettyString, detuplify, patch
+from PIL import Image
 from ..data.checks import one_of, require
-from ..data.images import read_digit
 from ..data.pictures import show_images
+from ..data.reading import Reading, read_digits
 from ..dataloader import DataLoader, DataLoaders, to_device
 from ..models import count_params
 from ..recorder import Learner # with `get_preds`
@@ -77,20 +78,30 @@ def to(self:DataLoaders, device):
     for dl in self:
         if dl is not None: dl.to(device)
     return self
+def _as_input(item, shape, reading):
+    "One image as the model takes it, a float tensor of `shape`; raises `ValueError`"
+    if isinstance(item, torch.Tensor) and item.dtype is torch.uint8: item = item.cpu().numpy()
+    gray = isinstance(item, np.ndarray) and item.dtype == np.uint8
+    if gray and item.size == 784: item = item.reshape(28, 28) # may be a row
+    if shape.numel() == 784 and (gray or isinstance(item, (str, os.PathLike, Image.Image))):
+        found = read_digits(item, reading)
+        name = os.fspath(item) if isinstance(item, (str, os.PathLike)) else 'the image'
+        require(len(found) == 1, f'there are {len(found)} digits in {name}: take read_digits to find them')
+        item = found[0].x
+    x = item if isinstance(item, torch.Tensor) else torch.as_tensor(np.array(item))
+    require(x.numel() == shape.numel(), f'expected images of {shape.numel()} numbers each, got one of {list(x.shape)}')
+    return (x/255 if x.dtype is torch.uint8 else x.float()).reshape(shape)
+
 @patch
 def test_dl(self:DataLoaders,
-    items, # Image files, or images as tensors, arrays or Pillow's, in gray: 0 to 1, or bytes from 0 to 255
+    items, # Image files, images of Pillow's or gray bytes `[h, w]`; or tensors or arrays, 0 to 1, as the model has them
     **kwargs, # Not used; fastai passes some
 )->DataLoader: # Batches `(xb,)`, without targets
-    "New images in batches like those of the training set; raises `ValueError` for images of another size"
-    shape = self.train.one_batch()[0].shape[1:]
-    images = [read_digit(o)[0] if isinstance(o, (str, os.PathLike)) else o for o in items]
-    images = [o if isinstance(o, torch.Tensor) else torch.as_tensor(np.array(o)) for o in images]
+    "New images in batches like those of the training set, and read as those were; raises `ValueError`"
+    shape, reading = self.train.one_batch()[0].shape[1:], Reading.of(self.facts.get('reading'))
+    images = [_as_input(o, shape, reading) for o in items]
     require(images, 'there are no images')
-    for o in images: require(o.numel() == shape.numel(),
-        f'expected images of {shape.numel()} numbers each, got one of shape {list(o.shape)}')
-    x = torch.stack([(o/255 if o.dtype is torch.uint8 else o.float()).reshape(shape) for o in images])
-    dl = DataLoader((x,), self.train.batch_size, device=self.device)
+    dl = DataLoader((torch.stack(images),), self.train.batch_size, device=self.device)
     dl.vocab = self.vocab
     return dl
 @patch

@@ -1,0 +1,171 @@
+// Two inputs: draw points, add hidden units, and see the border bend
+// data: points[n,2] targets[n] hidden lr
+let points, targets, color = 1, cursor = [0.5, 0.25]
+function firstPoints() { points = data.points.map(p => [...p]); targets = Array.from(data.targets, Number) }
+firstPoints()
+let net, steps = 0, history = []
+
+// Random numbers that are the same in every visit
+let seed = 2
+function random() {
+  seed = (seed + 0x6d2b79f5) | 0
+  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
+  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+  return ((t ^ (t >>> 14)) >>> 0)/4294967296
+}
+// Layers as PyTorch starts them: weights and biases evenly spread between plus and minus 1/√inputs.
+// Without hidden units the two inputs lead to the score straight away
+const uniform = n => (2*random() - 1)/Math.sqrt(n)
+const unit = n => ({w: [uniform(2), uniform(2)], b: uniform(2), out: uniform(n)})
+const fresh = n => ({units: Array.from({length: n}, () => unit(n)), direct: [uniform(2), uniform(2)],
+                     bias: uniform(n || 2)})
+const relu = x => Math.max(0, x)
+const score = ([x, y], {units, direct, bias}) => bias + (units.length
+  ? sum(units.map(u => u.out*relu(u.w[0]*x + u.w[1]*y + u.b)))
+  : direct[0]*x + direct[1]*y)
+const scoresOf = (net, xs = points) => xs.map(p => score(p, net))
+const lossOf = (net, xs = points, ts = targets) => mnistLoss(scoresOf(net, xs), ts)
+// The slopes of the loss, from the score back to the weights
+function gradient(net, xs = points, ts = targets) {
+  const g = {units: net.units.map(() => ({w: [0, 0], b: 0, out: 0})), direct: [0, 0], bias: 0}
+  xs.forEach((p, i) => {
+    const s = sigmoid(score(p, net)), d = (ts[i] ? -1 : 1)*s*(1 - s)/xs.length
+    g.bias += d
+    if (!net.units.length) { g.direct[0] += d*p[0]; g.direct[1] += d*p[1] }
+    net.units.forEach((u, j) => {
+      const h = u.w[0]*p[0] + u.w[1]*p[1] + u.b, to = g.units[j]
+      if (h <= 0) return
+      const back = d*u.out
+      to.out += d*h; to.b += back; to.w[0] += back*p[0]; to.w[1] += back*p[1]
+    })
+  })
+  return g
+}
+function stepped(net, lr, xs = points, ts = targets) {
+  const g = gradient(net, xs, ts)
+  return {bias: net.bias - lr*g.bias, direct: net.direct.map((v, i) => v - lr*g.direct[i]),
+          units: net.units.map((u, j) => ({w: u.w.map((v, i) => v - lr*g.units[j].w[i]), b: u.b - lr*g.units[j].b,
+                                           out: u.out - lr*g.units[j].out}))}
+}
+
+// As in the story: batches of 32, shuffled anew in every epoch
+let waiting = []
+function trainStep() {
+  if (!waiting.length) {
+    waiting = points.map((_, i) => i)
+    for (let i = waiting.length - 1; i > 0; i--) {
+      const j = Math.floor(random()*(i + 1));
+      [waiting[i], waiting[j]] = [waiting[j], waiting[i]]
+    }
+  }
+  const batch = waiting.splice(0, 32).filter(i => i < points.length)
+  if (batch.length) net = stepped(net, data.lr, batch.map(i => points[i]), batch.map(i => targets[i]))
+  steps++
+}
+
+heading('Where is the border?', 'Train, then add hidden units and train on. Draw points of your own: click, or move ' +
+  'the cross with the arrow keys and press Enter. Each dashed line is where a hidden unit wakes up; the border may bend ' +
+  'there. Stuck? Try other random weights.')
+const bar = controls()
+const hidden = slider(bar, {label: 'hidden units', min: 0, max: 16, step: 1, value: data.hidden,
+  text: v => fmt(v, 0), set: resize})
+const train = runner(bar, 'Train', () => {
+  const end = performance.now() + 10
+  for (let i = 0; points.length && (i < 10 || i < 60 && (calm.matches || performance.now() < end)); i++) trainStep()
+  history.push([steps, lossOf(net)])
+  return points.length > 0 && steps < 20000
+}, () => draw(), {every: 0, most: 300})
+button(bar, 'New random weights', () => { train.stop(); begin() })
+const second = controls()
+const colors = {blue: 1, red: 0, erase: -1}
+choice(second, 'What a click draws', Object.keys(colors), 'blue', name => { color = colors[name] })
+button(second, 'No points', () => { train.stop(); points = []; targets = []; draw() })
+button(second, 'The first points', () => { firstPoints(); draw() })
+const says = saying('short')
+const row = panels()
+const round = (v, up) => (up ? Math.ceil(v*5 + 1) : Math.floor(v*5 - 1))/5
+const reach = i => [round(Math.min(...points.map(p => p[i])), false), round(Math.max(...points.map(p => p[i])), true)]
+const plot = new Plot(row, {label: 'The plane. Arrow keys move the cross, Enter draws a point', height: 320,
+  title: 'What the model says of each place', x: reach(0), y: reach(1),
+  xlabel: 'first number', ylabel: 'second number'})
+const lossGraph = new Plot(row, {label: 'Loss', title: 'Loss of these points', height: 320, ticks: 4,
+  x: [0, 1000], y: [0, 0.5], xlabel: 'steps', ylabel: 'loss'})
+const cols = 90, rows = 72, cells = html('canvas', {width: cols, height: rows}), [l, t, r, b] = plot.box
+const picture = add(plot.back, svg('image', {x: l, y: t, width: r - l, height: b - t, preserveAspectRatio: 'none'}))
+plot.svg.setAttribute('tabindex', 0)
+plot.svg.setAttribute('role', 'application')
+plot.svg.style.cursor = 'crosshair'
+plot.svg.addEventListener('click', e => {
+  const p = plot.at(e)
+  if ([0, 1].every(i => p[i] >= [plot.x, plot.y][i][0] && p[i] <= [plot.x, plot.y][i][1])) { cursor = p; drawPoint(p) }
+})
+plot.svg.addEventListener('keydown', e => {
+  const [dx, dy] = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]}[e.key] || [0, 0]
+  if (dx || dy) { cursor = [clamp(cursor[0] + dx*0.1, ...plot.x), clamp(cursor[1] + dy*0.1, ...plot.y)]; draw() }
+  else if (e.key === 'Enter' || e.key === ' ') drawPoint(cursor)
+  else return
+  e.preventDefault()
+})
+
+function begin() { net = fresh(hidden.value); steps = 0; waiting = []; history = [[0, lossOf(net)]]; draw() }
+function resize(n) { // units that have learned something stay; new ones start at random
+  if (!n || !net.units.length) return begin()
+  net.units = net.units.slice(0, n)
+  while (net.units.length < n) net.units.push(unit(n))
+  history.push([steps, lossOf(net)])
+  draw()
+}
+function drawPoint([x, y]) {
+  if (color < 0) {
+    const far = points.map(p => Math.hypot(p[0] - x, p[1] - y)), i = far.indexOf(Math.min(...far))
+    if (far[i] < 0.25) { points.splice(i, 1); targets.splice(i, 1) }
+  } else { points.push([x, y]); targets.push(color) }
+  draw()
+}
+// The line where the score is 0, in pieces: each side of a small square whose ends differ in sign has a point of it
+function border(grid, xs, ys) {
+  const pieces = []
+  for (let j = 0; j + 1 < ys.length; j++) for (let i = 0; i + 1 < xs.length; i++) {
+    const corners = [[i, j], [i + 1, j], [i + 1, j + 1], [i, j + 1]], found = []
+    corners.forEach(([a, c], k) => {
+      const [a2, c2] = corners[(k + 1) % 4], v = grid[c][a], v2 = grid[c2][a2]
+      const u = v/(v - v2)
+      if ((v > 0) !== (v2 > 0)) found.push([xs[a] + u*(xs[a2] - xs[a]), ys[c] + u*(ys[c2] - ys[c])])
+    })
+    for (let k = 0; k + 1 < found.length; k += 2) pieces.push([found[k], found[k + 1]])
+  }
+  return pieces
+}
+function draw() {
+  const xs = Array.from({length: cols}, (_, i) => plot.x[0] + (i + 0.5)/cols*(plot.x[1] - plot.x[0]))
+  const ys = Array.from({length: rows}, (_, j) => plot.y[1] - (j + 0.5)/rows*(plot.y[1] - plot.y[0]))
+  const grid = ys.map(y => xs.map(x => score([x, y], net)))
+  paint(cells, grid.flat().map(s => 0.7*(2*sigmoid(s) - 1)), weightColor)
+  picture.setAttribute('href', cells.toDataURL())
+  plot.clear()
+  for (const u of net.units) { // the line w·x + b = 0, drawn long enough
+    const size = u.w[0]**2 + u.w[1]**2, foot = u.w.map(v => -v*u.b/size)
+    const along = [-u.w[1], u.w[0]].map(v => 20*v/Math.sqrt(size))
+    plot.line([[foot[0] - along[0], foot[1] - along[1]], [foot[0] + along[0], foot[1] + along[1]]], 'wakes')
+  }
+  plot.marks.append(svg('path', {class: 'border', d: border(grid, xs, ys).map(piece => plot.track(piece)).join('')}))
+  points.forEach((p, i) => {
+    const [x, y] = plot.place(p)
+    plot.marks.append(targets[i] ? svg('circle', {class: 'point plus', cx: x, cy: y, r: 4})
+                                 : svg('rect', {class: 'point minus', x: x - 3.5, y: y - 3.5, width: 7, height: 7}))
+  })
+  const [cx, cy] = plot.place(cursor)
+  plot.marks.append(svg('path', {class: 'cross', d: `M${cx - 8} ${cy}H${cx + 8}M${cx} ${cy - 8}V${cy + 8}`}))
+  lossGraph.range([0, Math.max(1000, steps)], [0, Math.max(0.55, ...history.map(h => h[1]).filter(Number.isFinite))])
+  lossGraph.clear()
+  if (points.length) lossGraph.line(history.filter(h => Number.isFinite(h[1])), 'fall')
+  const n = net.units.length, s = scoresOf(net)
+  says(!points.length ? 'No points: draw some blue ones and some red ones.' :
+    (n ? `${n} hidden unit${n > 1 ? 's' : ''}. `
+       : 'No hidden units: a linear model, and its border is a straight line. ') +
+    `${steps.toLocaleString('en-US')} steps: loss ${fmt(lossOf(net), 4)}, ` +
+    `${sum(s.map((v, i) => (v > 0) === (targets[i] === 1)))} of ${points.length} points right.`)
+}
+begin()
+const figure = {score, lossOf, gradient, stepped, get net() { return net }, get points() { return points },
+                get steps() { return steps }, get targets() { return targets }}
