@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from fastsgd.data.digits import get_digits
 from fastsgd.data.grounds import (grounds, hard_shadow, pen_strokes, photograph, place, ruled_paper, sheet, specks,
-                                  table_edge, write, write_number)
+                                  table_edge, thin_pen, write, write_number)
 from fastsgd.data.images import read_gray
 from fastsgd.data.ink import cut_digit, find_digits
 from fastsgd.models import mlp
@@ -312,6 +312,14 @@ def test_grounds(name, reader):
 def test_grounds_on_average():
     if len(results) < len(grounds): pytest.skip('not all grounds were tried')
     assert np.mean(list(results.values())) >= 0.9
+
+def test_finest_pen_is_not_split(reader):
+    "A line of one to three pixels, of which noise leaves crumbs"
+    model, x, y = reader
+    rng = np.random.default_rng(0)
+    some = rng.integers(len(y), size=25)
+    ims = [photograph(place(thin_pen(x[i], 300, rng.uniform(0.1, 0.3)), rng), rng) for i in some]
+    assert shares(model, ims, y[some])[0] >= 0.8
 
 def test_numbers(reader):
     model, x, y = reader

@@ -6,7 +6,7 @@
 __all__ = ['look_for_marks', 'digit_alone', 'cut_digit', 'is_written', 'is_border', 'Found', 'in_lines', 'digits_alone',
            'find_digits']
 
-# %% ../../nbs/data/ink.ipynb #c2680b61
+# %% ../../nbs/data/ink.ipynb #3d11d50c
 from typing import NamedTuple
 import numpy as np
 from PIL import Image
@@ -18,13 +18,13 @@ from .strokes import to_mnist
 def look_for_marks(
     gray, # uint8 `[h, w]`
     dark=None, # Is the ink darker than the paper? `None`: what the picture looks like
-)->tuple: # `Marks`, and whether they are darker than the paper; raises `ValueError` where nothing stands out
-    "What is on the paper of a picture"
+)->tuple: # `Marks`, the shade of the paper `[h, w]`, and whether the ink is darker than that
+    "What is on the paper of a picture; raises `ValueError` where nothing is"
     gray = gray.astype(np.float32)/255
     paper, dark = find_paper(gray, dark)
     marks = find_marks(find_ink(gray, paper, dark))
     require(len(marks.mass), 'there is no ink in it that stands out from the paper')
-    return marks, dark
+    return marks, paper, dark
 
 def digit_alone(
     marks, # `Marks`
@@ -41,38 +41,41 @@ def digit_alone(
     l, u, r, b = Image.fromarray(digit > 0).getbbox()
     return digit[u:b, l:r], (int(left + l), int(upper + u), int(left + r), int(upper + b))
 
-# %% ../../nbs/data/ink.ipynb #9466390d
+# %% ../../nbs/data/ink.ipynb #84e08df8
 def cut_digit(
     gray, # uint8 `[h, w]`
     dark=None, # Is the ink darker than the paper? `None`: what the picture looks like
 )->np.ndarray: # uint8 `[28, 28]`, light ink (255) on a dark ground (0)
     "All ink of a picture as one digit in MNIST's form; raises `ValueError` where there is none"
-    marks, _ = look_for_marks(gray, dark)
+    marks, _, _ = look_for_marks(gray, dark)
     digit, _ = digit_alone(marks, np.flatnonzero(marks.mass > 0.05*marks.mass.max()))
     return to_mnist(digit)[0]
 
-# %% ../../nbs/data/ink.ipynb #33e7252f
+# %% ../../nbs/data/ink.ipynb #19138b32
 def is_written(
     marks, # `Marks`
     which, # The ones that are taken for a digit: numbers counted from 0
-    gray, # uint8 `[h, w]`, in which ink is darker than paper
+    paper, # Its shade, float32 `[h, w]`
 )->bool:
     "Is it made of strokes with paper around, or is it a blot, a scribble, or the edge of a shadow?"
     from scipy import ndimage
     (left, upper), (right, lower) = marks.boxes[which, :2].min(0), marks.boxes[which, 2:].max(0)
+    if right - left > 2*(lower - upper): return False # words are as wide as that, not digits
     side = max(right - left, lower - upper)
     step, margin = -(-side//100), side//10 + 3
     crop = slice(max(upper - margin, 0), lower + margin), slice(max(left - margin, 0), right + margin)
-    ink, gray, mark = marks.ink[crop], gray[crop], marks.picked(which, crop)
-    paper = ((ink < 0.6*ink[mark].mean()) & (gray > gray[mark].mean()))[::step, ::step]
+    ink, paper, mark = marks.ink[crop], paper[crop][::step, ::step], marks.picked(which, crop)
+    bare = (ink < 0.6*ink[mark].mean())[::step, ::step]
     if step > 1: mark = ndimage.maximum_filter(mark, step)[::step, ::step] # not a pixel of a fine pen is lost
     side = side/step
+    deepest = ndimage.distance_transform_edt(np.pad(mark, 1)).max()
     areas, _ = ndimage.label(np.pad(~mark, 1, constant_values=True))
     holes = (np.bincount(areas[areas > 0]) > (side/25)**2).sum() - 1 # smaller ones are noise; one is the outside
     away = ndimage.distance_transform_edt(~mark)
     ring = (away > side/25 + 1) & (away < side/10 + 3)
-    deepest = ndimage.distance_transform_edt(np.pad(mark, 1)).max()
-    return deepest < 0.32*side + 1 and holes < 6 and ring.any() and paper[ring].mean() > 0.9
+    lightest, darkest = (f(paper, int(side/10) + 5) for f in (ndimage.maximum_filter, ndimage.minimum_filter))
+    along = (lightest - darkest > 0.3*lightest)[mark].mean() # how much of it is near an edge in the paper
+    return deepest < 0.32*side + 1 and holes < 6 and ring.any() and bare[ring].mean() > 0.9 and along < 0.6
 
 def is_border(marks, which):
     "Is it something at the edge of the picture, such as a table, and not a digit that fills the picture?"
@@ -81,7 +84,7 @@ def is_border(marks, which):
     covered = max(o.mean() for o in (mark[0], mark[-1], mark[:, 0], mark[:, -1]))
     return marks.at_edge[which].any() and (covered > 0.95 or max(width/w, height/h) < 1/3)
 
-# %% ../../nbs/data/ink.ipynb #d4de643d
+# %% ../../nbs/data/ink.ipynb #fe042c8b
 class Found(NamedTuple):
     "One digit of a picture"
     x: np.ndarray # uint8 `[28, 28]`, in MNIST's form: light ink (255) on a dark ground (0)
@@ -103,16 +106,16 @@ def digits_alone(
     dark=None, # Is the ink darker than the paper? `None`: what the picture looks like
 )->tuple: # A list of digits, each float32 `[h, w]` and its box, and whether they are darker than the paper
     "The digits in a picture, each alone; raises `ValueError` with a sentence where there are none"
-    marks, dark = look_for_marks(gray, dark)
+    marks, paper, dark = look_for_marks(gray, dark)
     mass = marks.mass/np.where(marks.at_edge, 100, 1)
     main = mass.argmax()
     size = (marks.boxes[main, 2:] - marks.boxes[main, :2]).max()
-    require(size >= max(gray.shape)/50, 'there is no ink in it that stands out from the paper')
+    require(size >= max(gray.shape)/33, 'there is no ink in it that stands out from the paper')
     some = np.flatnonzero((mass > 0.05*mass[main]) & (marks.at_edge <= marks.at_edge[main]))
     groups = group_marks(marks, some) if len(some) < 100 else some
-    require(len(groups) <= 24, f'it has {len(some)} separate marks: a page of text or a pattern, not a few digits')
-    light = gray if dark else 255 - gray
-    groups = [o for o in groups if not is_border(marks, o) and is_written(marks, o, light)]
+    few = len(groups) <= 24 and max(map(len, groups), default=0) <= 6
+    require(few, f'it has {len(some)} separate marks: a page of text or a pattern, not a few digits')
+    groups = [o for o in groups if not is_border(marks, o) and is_written(marks, o, paper)]
     require(groups, 'what stands out from its paper is no digit, but a blot, a line, a pattern or a shadow')
     return [digit_alone(marks, o) for o in groups], dark
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['without_ink', 'roughness', 'shrunk', 'find_paper', 'find_ink', 'Marks', 'find_marks', 'gaps', 'group_marks']
 
-# %% ../../nbs/data/marks.ipynb #99829594
+# %% ../../nbs/data/marks.ipynb #ae4d1bac
 from typing import NamedTuple
 import numpy as np
 from PIL import Image
@@ -50,7 +50,7 @@ def find_ink(gray, paper, dark):
     if not dark: gray, paper = 1 - gray, 1 - paper
     return (paper - gray)/np.maximum(paper, 0.25) # in the dark, a share of next to nothing would be noise
 
-# %% ../../nbs/data/marks.ipynb #68c87f42
+# %% ../../nbs/data/marks.ipynb #fa35dca6
 class Marks(NamedTuple):
     "What is on a sheet of paper"
     ink: np.ndarray # float32 `[h, w]`, 0 where the paper is as it mostly is
@@ -64,6 +64,20 @@ class Marks(NamedTuple):
         "Where in the `crop` the marks `which`, counted from 0, are: bool"
         return np.bincount(which + 1, minlength=len(self.mass) + 1)[self.numbers[crop]] > 0
 
+def _label(ink, most, faint):
+    "The number of its mark for each pixel, 0 for paper"
+    from scipy import ndimage
+    core, soft, square = ink > max(most/2, faint), ink > max(most/4, faint), np.ones((3, 3))
+    rim = core & ~ndimage.binary_erosion(core)
+    fine = max(ink.shape) > 100 and rim.sum() > 0.6*core.sum() # strokes of three pixels or fewer
+    if fine: soft |= ndimage.binary_dilation(core, square, iterations=2)
+    (numbers, n), (soft, m) = ndimage.label(core, square), ndimage.label(soft, square)
+    inner = np.ones(m + 1, bool)
+    for side in (soft[0], soft[-1], soft[:, 0], soft[:, -1]): inner[side] = False
+    numbers = np.where(core & inner[soft], n + soft, numbers)
+    used = np.bincount(numbers.ravel(), minlength=1) > 0
+    return (np.cumsum(used) - used[0])[numbers] # without gaps
+
 def find_marks(
     ink, # float32 `[h, w]`, as from `find_ink`
 )->Marks: # None at all, if nothing stands out
@@ -75,14 +89,14 @@ def find_marks(
     ink = ink - np.median(rest)
     noise = 1.48*np.median(np.abs(rest - np.median(rest))) # the standard deviation, even if some of it is no paper
     faint = max(4*noise, faintest)
-    numbers, n = ndimage.label(ink > max(ink.max()/2, faint), np.ones((3, 3)))
+    numbers = _label(ink, ink.max(), faint)
     boxes = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(numbers)]
     boxes = np.array(boxes, int).reshape(-1, 4)
-    mass = np.bincount(numbers.ravel(), ink.ravel(), n + 1)[1:]
+    mass = np.bincount(numbers.ravel(), ink.ravel(), len(boxes) + 1)[1:]
     at_edge = (boxes[:, :2] == 0).any(1) | (boxes[:, 2:] == ink.shape[::-1]).any(1)
     return Marks(ink, numbers, boxes, mass, at_edge, faint)
 
-# %% ../../nbs/data/marks.ipynb #43ec27a7
+# %% ../../nbs/data/marks.ipynb #550632ae
 def gaps(
     marks, # `Marks`
     which, # Whose: numbers counted from 0, `[n]`
@@ -111,7 +125,7 @@ def _joined(boxes, far, digit):
     apart = np.maximum(upper, upper[:, None]) - np.minimum(lower, lower[:, None])
     low = height < 0.4*height.max()
     nearest = (far < 0.15*tall) & (far == far.min(1, keepdims=True)) & low[:, None]
-    above = (overlap >= 0.4) & (apart < 0.12*tall)
+    above = (overlap >= 0.4) & (apart < 0.2*tall)
     close = (overlap >= 0.25) & (far < 0.1*tall) | (far < 0.04*tall)
     for i, j in np.argwhere(above | close | nearest):
         digit = np.where(digit == digit[i], digit[j], digit)
