@@ -52,7 +52,7 @@ def plot_path(
     f, # The loss that was descended
     path:torch.Tensor, # What `descend` returned, for a loss of one weight: `[steps + 1]`
     ax, # Matplotlib axes with the curve of `f`
-    color:str='tab:red', # Color of the path
+    color:str='C3', # Color of the path
 ):
     "Draw the path of a descent on the curve of a loss of one weight"
     finite = path[path.isfinite()].detach()

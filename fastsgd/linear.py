@@ -8,6 +8,7 @@ __all__ = ['pr_eight', 'show_weights', 'linear1', 'init_params']
 # %% ../nbs/02_pr_eight.ipynb #0d0f7269
 import torch
 from .data.checks import require
+from .data.pictures import weight_cmap
 
 # %% ../nbs/02_pr_eight.ipynb #241957b2
 def pr_eight(
@@ -26,13 +27,12 @@ def show_weights(
     colorbar:bool=True, # Show the scale?
 ): # The axes
     "Show a weight for every pixel: blue above 0, red below, white at 0; raises `ValueError` unless there are 784"
-    from matplotlib import colors, pyplot as plt
+    from matplotlib import pyplot as plt
     require(w.numel() == 784, f'expected 784 weights, one for each pixel, got the shape {list(w.shape)}')
     w = w.detach().cpu().float().reshape(28, 28).numpy()
     if vmax is None: vmax = abs(w).max() or 1.
     if ax is None: ax = plt.subplots(figsize=(3.5, 3))[1]
-    red_white_blue = colors.LinearSegmentedColormap.from_list('weights', ('#b2182b', 'white', '#2166ac'), N=257)
-    im = ax.imshow(w, cmap=red_white_blue, vmin=-vmax, vmax=vmax)
+    im = ax.imshow(w, cmap=weight_cmap(), vmin=-vmax, vmax=vmax)
     if colorbar: ax.figure.colorbar(im, ax=ax, shrink=0.8)
     ax.set(title=title, xticks=[], yticks=[])
     return ax

@@ -44,7 +44,7 @@ def plot_network(
     sizes = _check_sizes(sizes)
     ax = ax or plt.subplots(figsize=(2.2*len(sizes), 3.6))[1]
     columns = [_places(n, max_units) for n in sizes]
-    blue, center = dict(color='tab:blue', zorder=1), dict(ha='center', fontsize=9)
+    blue, center = dict(color='C0', zorder=1), dict(ha='center', fontsize=9)
     for i, (left, right) in enumerate(zip(columns, columns[1:])):
         for y in left: ax.plot((i, i + 1), [[y]*len(right), right], lw=0.5, alpha=0.5, **blue)
         ax.text(i + 0.5, -1.32, f'weights\n{sizes[i]} × {sizes[i + 1]}', va='top', **blue, **center)

@@ -75,10 +75,10 @@ def plot_loss(self:Recorder, skip_start:int=5, with_valid:bool=True, ax=None): #
     require(self.losses, 'nothing has been recorded yet: call fit first')
     ax = ax or plt.subplots(figsize=(7, 3.2))[1]
     steps = range(skip_start, len(self.losses))
-    ax.plot(steps, self.losses[skip_start:], 'tab:blue', alpha=0.3, lw=0.8, label='training')
-    ax.plot(steps, self.smooth_losses()[skip_start:], 'tab:blue', label='training, smoothed')
+    ax.plot(steps, self.losses[skip_start:], 'C0', alpha=0.3, lw=0.8, label='training')
+    ax.plot(steps, self.smooth_losses()[skip_start:], 'C0', label='training, smoothed')
     valid = [(i, row[1]) for i, row in zip(self.iters, self.values) if row[1:] and i >= skip_start]
-    if with_valid and valid: ax.plot(*zip(*valid), 'o-', color='tab:orange', label='validation')
+    if with_valid and valid: ax.plot(*zip(*valid), 'o-', color='C1', label='validation')
     ax.set(title='Loss', xlabel='batches', ylabel='loss')
     ax.legend()
     return ax

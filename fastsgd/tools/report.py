@@ -12,7 +12,7 @@ from contextlib import suppress
 import torch
 from torch import nn
 from ..data.checks import require
-from ..data.pictures import show_image
+from ..data.pictures import show_image, weight_cmap
 from ..data.reading import read_digits
 from ..interpret import confusion_matrix, plot_confusion_matrix, plot_top_losses
 from ..linear import show_weights
@@ -38,7 +38,7 @@ def plot_maps(model, labels, fig, max_n=30):
     axs = fig.subplots(-(-k//ncols), ncols, squeeze=False).flatten()
     for ax in axs[k:]: ax.set_axis_off()
     for i in range(k):
-        if kernels: show_image(maps[i][0], axs[i], cmap='RdBu', vmin=-maps.abs().max(), vmax=maps.abs().max())
+        if kernels: show_image(maps[i][0], axs[i], cmap=weight_cmap(), vmin=-maps.abs().max(), vmax=maps.abs().max())
         else: show_weights(maps[i], ax=axs[i], colorbar=n == 1, title=labels[i] if named else '')
     what = labels[0] if n == 1 else 'the label' if named else 'the kernel' if kernels else 'the hidden unit'
     which = f' (the first {k} of {n})' if k < n else ''
@@ -90,7 +90,7 @@ def plot_answers(
     for (title, x), (left, right) in zip(digits, axs):
         show_image(x, left, title=_no_math(title), vmin=0, vmax=255)
         probs = model.predict(x)[1][0].tolist()[::-1]
-        right.barh(labels, probs, color=['tab:green' if p == max(probs) else 'tab:gray' for p in probs])
+        right.barh(labels, probs, color=['C2' if p == max(probs) else 'gray' for p in probs])
         right.set(xlim=(0, 1), xlabel='probability')
         right.tick_params(labelsize=7)
     return fig
