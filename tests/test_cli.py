@@ -319,6 +319,21 @@ def test_predict_answers_sets_and_counts_what_is_right(cli, trained, images, tmp
     assert len(rows) == 100 and right >= 94 and last == f'accuracy {right/100:.4f}: {right} of 100 are right'
     assert {r['sure'] for r in rows} <= {'True', 'False'} and all(0.5 <= float(r['probability']) <= 1 for r in rows)
 
+def test_predict_takes_the_test_part_of_a_set(cli, trained, images, tmp_path):
+    x, y = images
+    for half, places in (('train', range(0, 4)), ('valid', range(4, 6)), ('test', range(6, 9))):
+        for i in places:
+            (folder := tmp_path/'set'/half/str(int(y[i]))).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(x[i]).save(folder/f'{i}.png')
+    status, out, _ = cli(trained, 'set', script=predict)
+    assert status == 0 and len(out.splitlines()) == 5 and re.search(r'accuracy .* of 3 are right', out)
+
+def test_predict_tells_of_labels_that_the_model_does_not_know(cli, trained, images, tmp_path):
+    for name in ('3', '7', 'nine'):
+        (folder := tmp_path/'some'/name).mkdir(parents=True)
+        Image.fromarray(images[0][0]).save(folder/'a.png')
+    assert '1 more have a label that the model doesn\'t know' in cli(trained, 'some', script=predict)[1]
+
 def test_predict_writes_what_kaggle_takes(cli, trained, images, tmp_path):
     x, y = images
     header = ','.join(f'pixel{i}' for i in range(784))

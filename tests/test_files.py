@@ -14,6 +14,7 @@ from hypothesis import given, settings, strategies as st
 from PIL import Image
 
 from fastsgd.data import tables
+from fastsgd.data.digits import get_digits
 from fastsgd.data.arrays import Part, as_part, split_off
 from fastsgd.data.files import file_readers, read_csv, read_idx, read_npy, read_npz, read_parquet, reader_of
 from fastsgd.data.objects import from_object, from_pairs
@@ -147,7 +148,9 @@ csv_files = {'a.csv': csv(kaggle()), 'no header.csv': csv(kaggle(), header=False
              'last, no header.csv': csv(pixels().assign(label=y), header=False),
              'tab.tsv': csv(kaggle(), sep='\t'), 'not zipped.csv.gz': csv(kaggle()),
              'whole floats.csv': csv(kaggle(y*1.)),
-             'other name.csv': csv(kaggle().rename(columns={'label': 'Digit'}))}
+             'other name.csv': csv(kaggle().rename(columns={'label': 'Digit'})),
+             'numbered, last.csv': csv(pd.DataFrame(x.reshape(8, 784)).assign(label=y)),
+             'numbered, first.csv': csv(pd.DataFrame(np.c_[y, x.reshape(8, 784)]))}
 
 @pytest.mark.parametrize('name', csv_files)
 def test_csv(name, tmp_path):
@@ -239,6 +242,15 @@ def test_objects():
         check(from_object(data))
     check(from_object(x), labels=None)
 
+def test_objects_with_a_half_to_check_with():
+    halves = (x, y), (x[::-1], y[::-1]) # as Keras's load_data() gives them
+    named = dict(x_train=x, y_train=y, x_test=x[::-1], y_test=y[::-1])
+    for data in (halves, list(halves), named, dict(train=halves[0], test=halves[1])):
+        digits = get_digits(source=data)
+        assert torch.equal(digits.train.x, torch.from_numpy(x)/255)
+        for there, back in zip(digits.train, digits.valid): assert torch.equal(there, back.flip(0))
+    with pytest.raises(ValueError, match='no images for that'): get_digits(source=dict(x_train=x, y_train=y, y_test=y))
+
 def test_torchvision_and_fastai(tmp_path):
     folder = pytest.importorskip('torchvision.datasets').ImageFolder
     for i, (o, label) in enumerate(zip(x, y)): write(tmp_path/f'{label}/{i}.png', png(o))
@@ -254,7 +266,7 @@ def bad_files():
     yield 'a.csv', csv(pixels().iloc[:, :783]), 'holds 783 columns; expected a label and 784 pixels'
     yield 'a.csv', csv(kaggle().iloc[:, :-1]), r"holds 784 columns \('label' is the label\); expected"
     yield 'a.csv', csv(kaggle(y/2)), r'labels are floats such as \[1.5\]; expected whole numbers or words'
-    yield 'a.csv', csv(kaggle([None, *y[1:]])), 'labels are floats such as .nan'
+    yield 'a.csv', csv(kaggle([None, *y[1:]])), r'image 0 .* has no label'
     yield 'a.csv', csv(kaggle())[:-3000], 'row [5-8] of [5-8] has empty cells, or is cut off'
     yield 'a.csv', csv(kaggle().assign(pixel9='x')), "the column 'pixel9' holds 'x'; expected a number"
     yield 'a.csv', b'', 'is empty'

@@ -129,8 +129,12 @@ def test_the_other_polarity_is_seen_by_the_border(models):
                 xb, = next(iter(learn.dls.test_dl([image])))
                 assert torch.equal((xb*255).round().byte().view(28, 28), torch.from_numpy(x[3]))
         floats = torch.from_numpy(x[3])/255
-        for kept in (floats, 1 - floats): # floats are taken as they are
-            assert torch.equal(next(iter(learn.dls.test_dl([kept])))[0].view(28, 28), kept)
+        for image in (floats, 1 - floats, floats.numpy(), x[3]*1., (255 - x[3]).astype(int), floats.flatten(),
+                      torch.from_numpy(x[3]).long()):
+            assert torch.allclose(next(iter(learn.dls.test_dl([image])))[0].view(28, 28), floats, atol=1e-6)
+        odd = floats - floats.mean() # standardized, say: as it is
+        assert torch.equal(next(iter(learn.dls.test_dl([odd])))[0].view(28, 28), odd)
+        with pytest.raises(ValueError, match='must be from 0 to 1'): learn.dls.test_dl([floats*255])
 
 def test_facts_of_an_old_model_have_no_reading(models):
     dls = DataLoaders.from_digits(embedded())
@@ -273,7 +277,7 @@ def test_objects(capsys):
             assert digits.train.x[:, 0, 0].max() < 0.01
         assert len(digits.valid.y) == 20
     assert get_digits((7, 3), (x, y)).labels == (7, 3)
-    assert 'pairs has no validation set' in capsys.readouterr().out
+    assert 'the data has no validation set' in capsys.readouterr().out
 
 def test_small_images_with_ink_to_the_edge():
     from sklearn.datasets import load_digits

@@ -84,6 +84,8 @@ def _as_labels(y, n, said):
         y = np.array(y.tolist())
     if y.dtype.kind == 'S': y = np.char.decode(y, 'utf-8')
     if y.dtype.kind == 'f':
+        missing = np.isnan(y)
+        require(not missing.any(), f'{said}: image {missing.argmax():,} (counted from 0) has no label')
         odd = y[~((y == np.rint(y)) & (abs(y) < 2**53))]
         require(not len(odd), f'{said}: labels are floats such as {odd[:1].tolist()}; expected whole numbers or words')
     require(y.dtype.kind in 'buifU', f'{said}: labels must be whole numbers or words, not {y.dtype}')

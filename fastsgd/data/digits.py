@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from .checks import require
-from .objects import from_object
+from .files import _pairs
+from .objects import first_of, from_object, image_names
 from .pictures import show_images
 from .reading import Reading
 from .sources import digits_from_parts, named_sources, read_source
@@ -110,12 +111,20 @@ def from_pairs(cls:Digits,
     train, # Images and labels: `(x, y)`, a table, a dictionary, or a data set of `(image, label)` pairs
     valid=None, # The same to check with; if `None`, a fifth of `train`, chosen at random and always the same
     labels=None, # The labels wanted, in the order in which `y` shall count them; all if `None`
-    source:str='pairs', # What to call them
+    source:str='the data', # What to call them
 )->Digits:
     "Images that are in Python already, in any usual layout and size; raises `ValueError` or `TypeError`"
     parts = {'train': from_object(train, source)}
     if valid is not None: parts['valid'] = from_object(valid, source)
     return _pick(digits_from_parts(parts, source), _checked(labels, False), source)
+
+def _halves(source):
+    "An object to learn from, and one to check with if `source` has it: as Keras, `datasets` or `.npz` files keep them"
+    if isinstance(source, Mapping) and not first_of(image_names, source):
+        if 'train' in source: return [source[k] for k in ('train', 'valid', 'validation', 'test') if k in source][:2]
+        return [(source[x], source.get(y)) for x, y in _pairs([*map(str, source)], 'the dictionary').values()][:2]
+    pairs = isinstance(source, (tuple, list)) and len(source) == 2 and all(isinstance(o, tuple) for o in source)
+    return [*source] if pairs and all(len(o) == 2 and np.ndim(o[1]) == 1 for o in source) else [source]
 
 def get_digits(
     labels=None, # The labels wanted, in the order in which `y` shall count them; all if `None`
@@ -126,9 +135,7 @@ def get_digits(
     labels = _checked(labels, mapped)
     if not isinstance(source, (str, os.PathLike)):
         require(not mapped, 'only a folder of .npy files can be memory-mapped')
-        halves = isinstance(source, Mapping) and 'train' in source # as `datasets` gives them
-        names = [k for k in ('train', 'valid', 'validation', 'test') if halves and k in source][:2]
-        return Digits.from_pairs(*([source[k] for k in names] or [source]), labels=labels)
+        return Digits.from_pairs(*_halves(source), labels=labels)
     if source == 'auto':
         require(set(map(str, labels or ())) <= set('0123456789'), f'labels must be digits from 0 to 9, not {labels}')
         source, raw = _read_auto(labels)

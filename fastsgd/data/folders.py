@@ -87,6 +87,10 @@ def find_labels(path):
 # %% ../../nbs/data/folders.ipynb #6e146da7
 def _forms(forms):
     "The forms of files that had to be converted, the most frequent ones, in words"
+    sizes = [o for o in forms if re.fullmatch('[0-9]+×[0-9]+', o)]
+    if len(sizes) > 3:
+        of = [file for o in sizes for file in forms[o]]
+        forms = {k: v for k, v in forms.items() if k not in sizes} | {f'{len(sizes)} sizes, such as {sizes[0]}': of}
     kinds = sorted(forms.items(), key=lambda o: -len(o[1]))
     notes = [f'{len(of):,} × {form} (first: {of[0]})' for form, of in kinds[:9]]
     if kinds[9:]: notes.append(f'and {sum(len(of) for _, of in kinds[9:]):,} in {len(kinds) - 9} other forms')

@@ -89,7 +89,7 @@ def read_gray(
     with open_image(image) as (img, note):
         side = max(img.size)
         if side > longest and img is not image: img.draft(None, [longest*o//side for o in img.size])
-        img = ImageOps.exif_transpose(img)
+        if img.getexif().get(0x112, 1) != 1: img = ImageOps.exif_transpose(img) # the camera was turned
         grays = [to_grey(img, paper) for paper in ('white', 'black')[:1 + img.has_transparency_data]]
         gray = max(grays, key=lambda o: np.ptp(o.getextrema())) # white ink on nothing is nothing on white
         gray.thumbnail((longest, longest), Image.Resampling.BOX)

@@ -18,13 +18,13 @@ from .strokes import to_mnist
 def look_for_marks(
     gray, # uint8 `[h, w]`
     dark=None, # Is the ink darker than the paper? `None`: what the picture looks like
-)->tuple: # `Marks`, the shade of the paper `[h, w]`, and whether the ink is darker than that
+)->tuple: # `Marks`, the shade of the paper `[h, w]` as if it were light, and whether the ink is darker
     "What is on the paper of a picture; raises `ValueError` where nothing is"
     gray = gray.astype(np.float32)/255
     paper, dark = find_paper(gray, dark)
     marks = find_marks(find_ink(gray, paper, dark))
     require(len(marks.mass), 'there is no ink in it that stands out from the paper')
-    return marks, paper, dark
+    return marks, paper if dark else 1 - paper, dark
 
 def digit_alone(
     marks, # `Marks`
@@ -55,7 +55,7 @@ def cut_digit(
 def is_written(
     marks, # `Marks`
     which, # The ones that are taken for a digit: numbers counted from 0
-    paper, # Its shade, float32 `[h, w]`
+    paper, # Its shade, float32 `[h, w]`, about 1 where it is white
 )->bool:
     "Is it made of strokes with paper around, or is it a blot, a scribble, or the edge of a shadow?"
     from scipy import ndimage
@@ -73,7 +73,8 @@ def is_written(
     holes = (np.bincount(areas[areas > 0]) > (side/25)**2).sum() - 1 # smaller ones are noise; one is the outside
     away = ndimage.distance_transform_edt(~mark)
     ring = (away > side/25 + 1) & (away < side/10 + 3)
-    lightest, darkest = (f(paper, int(side/10) + 5) for f in (ndimage.maximum_filter, ndimage.minimum_filter))
+    lightest, darkest = (f(np.where(mark, inside, paper), int(side/10) + 5) # of the paper around each pixel
+                         for f, inside in ((ndimage.maximum_filter, 0), (ndimage.minimum_filter, 1)))
     along = (lightest - darkest > 0.3*lightest)[mark].mean() # how much of it is near an edge in the paper
     return deepest < 0.32*side + 1 and holes < 6 and ring.any() and bare[ring].mean() > 0.9 and along < 0.6
 

@@ -45,7 +45,7 @@ def named_labels(
 
 def from_pairs(
     pairs, # Anything that can be gone through, or indexed up to its length, and gives `(image, label)` or dictionaries
-    said:str='pairs', # What an error calls them
+    said:str='the data', # What an error calls them
 )->Part:
     "All images of a data set, one by one; raises `TypeError` for what is none, and `ValueError` as `as_part` does"
     gives = hasattr(pairs, '__iter__') or hasattr(pairs, '__getitem__') and hasattr(pairs, '__len__')

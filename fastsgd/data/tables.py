@@ -56,8 +56,8 @@ def _csv_frame(path):
         first = f.readline(10**6).decode('utf-8-sig')
         f.seek(0)
         sep = max(',;\t', key=first.count)
-        cells = pd.Series([o.strip(' "\r\n') for o in first.split(sep)])
-        has_header = pd.to_numeric(cells, errors='coerce').isna().sum() > 1
+        cells = pd.to_numeric(pd.Series([o.strip(' "\r\n') for o in first.split(sep)]), errors='coerce')
+        has_header = cells.isna().sum() > 1 or (cells.diff() == 1).mean() > .9 # words, or the numbers of the columns
         frame = pd.read_csv(f, sep=sep, header=0 if has_header else None, low_memory=False)
     require(isinstance(frame.index, pd.RangeIndex), f'{path} has more cells in a row than in its header; '
             f'expected {frame.shape[1]}')

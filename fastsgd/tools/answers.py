@@ -7,7 +7,7 @@ __all__ = ['answer_columns', 'Picture', 'image_files', 'read_picture', 'pictures
            'predict_file', 'told_accuracy', 'answer_line', 'answer_json', 'answer_cells']
 
 # %% ../../nbs/tools/answers.ipynb #f3da9ba4
-import csv, math, os, sys
+import csv, math, os, re, sys
 from functools import partial
 from itertools import islice
 from json import dumps
@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from ..data.checks import one_of, require
 from ..data.files import reader_of
+from ..data.folders import find_parts
 from ..data.images import image_suffixes
 from ..data.ink import Found
 from ..data.reading import read_digits
@@ -32,11 +33,13 @@ class Picture(NamedTuple):
     truth: object=None # The label it should have, if that is known
     error: str='' # Why it can't be read
 
+def _numbers(path): return [int(o) if o.isdecimal() else o for o in re.split(r'(\d+)', str(path))] # 2 before 10
+
 def image_files(paths):
     "The image files that are meant: files as they are, and those in folders, at any depth, in order"
     def wanted(f): return f.suffix.lower() in image_suffixes and f.name[0] != '.' and not f.is_dir()
     for path in paths:
-        files = sorted(filter(wanted, Path(path).rglob('*'))) if os.path.isdir(path) else [path]
+        files = sorted(filter(wanted, Path(path).rglob('*')), key=_numbers) if os.path.isdir(path) else [path]
         require(files, f'there is no image in {path}', FileNotFoundError)
         yield from files
 
@@ -66,10 +69,11 @@ def pictures_of(
         truths = [None]*len(x) if y is None else np.asarray(y).tolist()
         found = ([Found(o, (0, 0, 28, 28), '')] for o in x)
         return [partial(Picture, *o) for o in zip(map(printable, names), found, truths)]
+    if os.path.isdir(path) and (parts := find_parts(path)): path = parts.get('test') or parts.get('valid') or path
     files, known = list(image_files([path])), {str(o): o for o in labels}
     folders = [Path(f).parent.name for f in files]
-    told = os.path.isdir(path) and {*folders} <= {*known}
-    truths = [known[o] for o in folders] if told else [None]*len(files)
+    told = os.path.isdir(path) and not {*folders}.isdisjoint(known)
+    truths = [known.get(o, o) for o in folders] if told else [None]*len(files)
     return [partial(read_picture, f, reading, truth) for f, truth in zip(files, truths)]
 
 # %% ../../nbs/tools/answers.ipynb #7118cd66
@@ -83,17 +87,17 @@ def _joined(labels):
     words = [str(o) for o in labels]
     return labels[0] if len(labels) == 1 else ('' if max(map(len, words)) == 1 else ' ').join(words)
 
-def _row(picture, digits):
+def _row(model, picture, digits):
     "The row for a picture and what the model says of its digits"
     if picture.error: return {'image': picture.name, 'error': picture.error}
     odds = [d['runner_up_probability']/d['probability'] for d in digits]
-    best, sure = odds.index(max(odds)), [d['sure'] for d in digits]
+    best = odds.index(max(odds))
     whole = math.prod(d['probability'] for d in digits)
     second = [d['runner_up' if i == best else 'label'] for i, d in enumerate(digits)]
     row = {'image': picture.name, 'label': _joined([d['label'] for d in digits]), 'probability': whole,
            'runner_up': _joined(second), 'runner_up_probability': whole*odds[best],
-           'sure': None if None in sure else all(sure), 'digits': digits,
-           'note': ', '.join(dict.fromkeys(o.note for o in picture.found if o.note))}
+           'sure': model.sure(whole), 'digits': digits,
+           'note': ', '.join(dict.fromkeys(part for o in picture.found if o.note for part in o.note.split(', ')))}
     return row if picture.truth is None else {**row, 'truth': picture.truth}
 
 def answer_pictures(
@@ -104,7 +108,7 @@ def answer_pictures(
     x = [o.x for picture in pictures for o in picture.found]
     top = model.predict(np.stack(x))[1].topk(2) if x else ([], [])
     best = iter(zip(*(o.tolist() if x else o for o in top)))
-    return [_row(o, [_digit(model, found, *next(best)) for found in o.found]) for o in pictures]
+    return [_row(model, o, [_digit(model, found, *next(best)) for found in o.found]) for o in pictures]
 
 def answer_many(
     model, # A `DigitsModel`
@@ -136,7 +140,9 @@ def told_accuracy(
     others = f'; {len(told) - len(counted):,} more have a label that the model doesn\'t know'*(len(counted) < len(told))
     if not told: return ''
     if not counted: return f'no accuracy: none of the {len(told):,} labels is one that the model knows'
-    return f'accuracy {right/len(counted):.4f}: {right:,} of {len(counted):,} are right{others}'
+    unread = sum('error' in o for o in rows)
+    left_out = f'; {unread:,} could not be read'*(unread > 0)
+    return f'accuracy {right/len(counted):.4f}: {right:,} of {len(counted):,} are right{others}{left_out}'
 
 # %% ../../nbs/tools/answers.ipynb #72168cbd
 answer_columns = ('image', 'label', 'probability', 'runner_up', 'runner_up_probability', 'sure', 'digits', 'truth',

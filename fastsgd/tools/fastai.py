@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from fastcore.basics import PrettyString, detuplify, patch
 from PIL import Image
+from ..data.arrays import as_part
 from ..data.checks import one_of, require
 from ..data.pictures import show_images
-from ..data.reading import Reading, read_digits
+from ..data.reading import Reading, as_learned, read_digits
 from ..dataloader import DataLoader, DataLoaders, to_device
 from ..models import count_params
 from ..recorder import Learner # with `get_preds`
@@ -78,28 +79,34 @@ def to(self:DataLoaders, device):
     for dl in self:
         if dl is not None: dl.to(device)
     return self
+def _raw(items):
+    "`items` with arrays, and tensors of whole numbers, as gray bytes: uint8 `[h, w]`; raises `ValueError`"
+    def plain(o): return isinstance(o, np.ndarray) or isinstance(o, torch.Tensor) and not o.is_floating_point()
+    arrays = iter(as_part([o for o in items if plain(o)]).x if any(map(plain, items)) else ())
+    return [next(arrays) if plain(o) else o for o in items]
+
 def _as_input(item, shape, reading):
     "One image as the model takes it, a float tensor of `shape`; raises `ValueError`"
-    if isinstance(item, torch.Tensor) and item.dtype is torch.uint8: item = item.cpu().numpy()
-    gray = isinstance(item, np.ndarray) and item.dtype == np.uint8
-    if gray and item.size == 784: item = item.reshape(28, 28) # may be a row
-    if shape.numel() == 784 and (gray or isinstance(item, (str, os.PathLike, Image.Image))):
+    pixels = shape.numel() == 784
+    if pixels and not isinstance(item, torch.Tensor):
         found = read_digits(item, reading)
         name = os.fspath(item) if isinstance(item, (str, os.PathLike)) else 'the image'
         require(len(found) == 1, f'there are {len(found)} digits in {name}: take read_digits to find them')
         item = found[0].x
     x = item if isinstance(item, torch.Tensor) else torch.as_tensor(np.array(item))
     require(x.numel() == shape.numel(), f'expected images of {shape.numel()} numbers each, got one of {list(x.shape)}')
-    return (x/255 if x.dtype is torch.uint8 else x.float()).reshape(shape)
+    x = (x/255 if x.dtype is torch.uint8 else x.float()).reshape(shape)
+    return as_learned(x.reshape(1, -1), reading).reshape(shape) if pixels else x
 
 @patch
 def test_dl(self:DataLoaders,
-    items, # Image files, images of Pillow's or gray bytes `[h, w]`; or tensors or arrays, 0 to 1, as the model has them
+    items, # Image files, images of Pillow's, arrays such as `get_digits` reads; or float tensors as the model has them
     **kwargs, # Not used; fastai passes some
 )->DataLoader: # Batches `(xb,)`, without targets
     "New images in batches like those of the training set, and read as those were; raises `ValueError`"
     shape, reading = self.train.one_batch()[0].shape[1:], Reading.of(self.facts.get('reading'))
-    images = [_as_input(o, shape, reading) for o in items]
+    items = list(items)
+    images = [_as_input(o, shape, reading) for o in (_raw(items) if shape.numel() == 784 else items)]
     require(images, 'there are no images')
     dl = DataLoader((torch.stack(images),), self.train.batch_size, device=self.device)
     dl.vocab = self.vocab

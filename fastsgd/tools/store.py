@@ -17,7 +17,7 @@ from torch import nn
 from .. import __version__
 from ..data.cache import atomic_write
 from ..data.checks import require
-from ..data.reading import Reading
+from ..data.reading import Reading, as_learned
 from ..interpret import probabilities
 from ..learner import Learner
 from ..models import count_params
@@ -154,7 +154,8 @@ class DigitsModel:
         require(x.numel() and x.ndim < 3 and x.shape[-1:] == (n_in,),
                 f'expected images [n, 28, 28] as rows [n, {n_in}], got {list(images.shape)}')
         require(x.isfinite().all(), 'the images hold values that are not finite')
-        probs = probabilities(self.model(x.reshape(-1, n_in)))
+        x = x.reshape(-1, n_in)
+        probs = probabilities(self.model(as_learned(x, self.reading) if n_in == 784 else x))
         require(probs.isfinite().all(), 'the scores are too large to be numbers: the weights are not those of training')
         return [self.labels[i] for i in probs.argmax(1).tolist()], probs
 
@@ -170,7 +171,8 @@ class DigitsModel:
 
     def __repr__(self):
         def told(o):
-            if isinstance(o, dict): o = [f'{k} {told(v)}' for k, v in o.items() if not isinstance(v, (dict, bool))]
+            if isinstance(o, dict):
+                o = [f'{k} {told(v)}' for k, v in o.items() if not isinstance(v, (dict, bool)) and k != 'images']
             return ', '.join(map(told, o)) if isinstance(o, list) else f'{o:.4g}' if isinstance(o, float) else str(o)
         name, *args = (v if k == 'name' else f'{k}={v}' for k, v in self.facts['architecture'].items())
         known = {**self.facts, **self.in_words()}
