@@ -63,5 +63,5 @@ class PixelSimilarity:
 
     def accuracy(self, x, y):
         "Share of the images that are predicted right, a `float`"
-        same_shape(predicted := self.predict(x), y)
+        predicted = self.predict(x); same_shape(predicted, y) # or stop with an error
         return (predicted == y).float().mean().item()

@@ -43,7 +43,7 @@ def descend(
     for _ in range(whole('steps', steps)):
         w = w.clone().requires_grad_()
         slope, = torch.autograd.grad(f(w), w)
-        w = (w - lr*slope).detach()
+        w = (w - lr*slope).detach() # just the new numbers
         path.append(w)
     return torch.stack(path)
 

@@ -6,8 +6,8 @@ const prEight = (x, w) => dot(x, w)
 const scores = () => pixels.map(x => prEight(x, weights) + bias)
 const [one, other] = data.names, ofA = data.names.map(withArticle)
 
-heading('Paint the weights yourself', `Blue where ink speaks for ${ofA[0]}, red where it speaks for ${ofA[1]}. Each ` +
-  'image gets a score: its pixels, each times its weight, added up. Paint with the mouse; or with the keys: arrows ' +
+heading('Paint the weights yourself', `Blue where ink suggests ${ofA[0]}, red where it suggests ${ofA[1]}. An ` +
+  'image’s score: each pixel times its weight, added up. Paint with the mouse; or with the keys: arrows ' +
   `move the frame, space paints. Can you get all ${n} right?`)
 const bar = controls()
 const brushes = {[`blue: for ${ofA[0]}`]: 1, [`red: for ${ofA[1]}`]: -1, 'erase': 0}

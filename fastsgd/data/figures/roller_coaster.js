@@ -24,7 +24,7 @@ for (const k of Object.values(kinds)) {
 }
 
 heading('The speed of a roller coaster: a·t² + b·t + c', 'Bend the curve with the three sliders until the loss is ' +
-  'as low as you can get it. Then press Run: the slopes do it by themselves. Try both ways to measure the time.')
+  'as low as you can get it. Then press Run and let the slopes do it: with time in seconds, then scaled.')
 const knobs = controls()
 const sliders = ['a', 'b', 'c'].map((name, i) => slider(knobs, {label: name, min: -1, max: 1, step: 'any', value: 0,
   set: v => { walk.stop(); params[i] = v; taken = 0; losses = []; draw() }}))
