@@ -2,7 +2,7 @@
 // data: images[n,28,28] scores[n] targets[n] names[2]
 const wide = main.clientWidth > 600, size = wide ? 40 : 30
 const n = data.images.length, targets = data.targets.map(Number)
-const widest = 8 // scores from -8 to 8
+const widest = 6 // scores from -6 to 6
 let chosen = 0, shift = 0, factor = 1, scores = [...data.scores]
 const now = () => scores.map(s => factor*s + shift)
 const loss = () => mnistLoss(now(), targets)
