@@ -11,6 +11,7 @@ from fastcore.basics import IN_NOTEBOOK, listify, patch
 from .callback import Callback
 from .data.checks import require
 from .learner import Learner, default_cbs, get_hypers
+from .losses import read_scores
 
 class BatchNotes(Callback):
     "Notes what happens in each batch of an epoch"
@@ -140,11 +141,10 @@ def in_order(dl):
 def get_preds(self:Learner, ds_idx:int=1, dl=None, with_input:bool=False, with_decoded:bool=False,
               act=None)->tuple: # Predictions and targets (`None` if there are none), on the CPU
     "What the model says of all items, in their order, by `act` (the loss's `activation` if `None`)"
-    got, same = [], lambda p: p
+    got = []
     def note(): got.append((self.xb if with_input else (), [self.pred], self.yb))
     dl = in_order(self.dls[ds_idx] if dl is None else dl)
     self.validate(ds_idx, dl, Callback(after_batch=note))
-    xs, (preds,), ys = [[torch.cat(c).cpu() for c in zip(*part)] for part in zip(*got)]
-    preds = (act or getattr(self.loss_func, 'activation', None) or same)(preds)
-    res = (*xs, preds, ys[0] if len(ys) == 1 else tuple(ys) or None)
-    return (*res, getattr(self.loss_func, 'decodes', same)(preds)) if with_decoded else res
+    xs, (scores,), ys = [[torch.cat(c).cpu() for c in zip(*part)] for part in zip(*got)]
+    preds, answers = read_scores(self.loss_func, scores, act)
+    return (*xs, preds, ys[0] if len(ys) == 1 else tuple(ys) or None, *[answers]*bool(with_decoded))
