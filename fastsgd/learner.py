@@ -36,7 +36,7 @@ class Learner(Step):
         require(hasattr(dls, 'train'), 'dls must be DataLoaders, or a pair of training and '
                 f'validation batches, not {type(dls).__name__}', TypeError)
         require(isinstance(model, nn.Module), f'model must be an nn.Module, not {model}', TypeError)
-        for f in (loss_func, opt_func, *listify(metrics)):
+        for f in (loss_func, opt_func, *(getattr(m, 'accumulate', m) for m in listify(metrics))):
             require(callable(f), f'loss, opt_func, metrics must be functions, not {f!r}', TypeError)
         self.dls, self.model, self.loss_func, self.opt_func = dls, model, loss_func, opt_func
         self.lr, self.wd, self.metrics, self.opt = lr, wd, listify(metrics), None

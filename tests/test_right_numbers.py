@@ -62,3 +62,59 @@ def test_scores_are_called_scores(loss):
     learn = learner(lambda p, t: F.binary_cross_entropy_with_logits(p, t), 1)
     label, score, p = learn.predict(item, act=sigmoid) # a probability is above 0, whatever the label
     assert label == 'ba'[int(score > 0)] and p == sigmoid(score)
+
+def rare(loss=cross_entropy, **kwargs):
+    "A learner that predicts what it is given; in many of its batches of 8, one label does not occur"
+    gen = torch.Generator().manual_seed(42)
+    y = (torch.rand(200, generator=gen) < .06).long()
+    x = torch.randn(200, 2, generator=gen) + torch.stack([1 - y, y], 1)*2
+    if loss is not cross_entropy: x, y = x[:, 1:] - 1, y.float()[:, None]
+    dl = DataLoader((x, y), 8)
+    return x, y, Learner(DataLoaders(dl, dl), nn.Sequential(nn.Identity()), loss, **kwargs)
+
+@pytest.mark.parametrize('loss', [cross_entropy, F.binary_cross_entropy_with_logits])
+def test_metrics_of_the_whole_set(loss):
+    from sklearn import metrics as sk
+    measures = [WholeSetMetric(sk.f1_score), WholeSetMetric(sk.precision_score, zero_division=0),
+                WholeSetMetric(sk.fbeta_score, beta=2), WholeSetMetric(sk.matthews_corrcoef),
+                WholeSetMetric(sk.roc_auc_score, 'probabilities'), WholeSetMetric(sk.log_loss, 'probabilities'),
+                WholeSetMetric(lambda p, t: loss(p if loss is cross_entropy else p[:, None],
+                                                 t if loss is cross_entropy else t[:, None]).exp(), 'scores')]
+    x, y, learn = rare(loss, metrics=measures)
+    row, y = learn.validate(), y.flatten().numpy()
+    called = (x.argmax(1) if x.shape[1] == 2 else x[:, 0] > 0).numpy()
+    p = (x.softmax(1)[:, 1] if x.shape[1] == 2 else x[:, 0].sigmoid()).numpy()
+    right = [sk.f1_score(y, called), sk.precision_score(y, called), sk.fbeta_score(y, called, beta=2),
+             sk.matthews_corrcoef(y, called), sk.roc_auc_score(y, p), sk.log_loss(y, p)]
+    assert row[1:] == pytest.approx([*right, torch.tensor(row[0]).exp().item()], abs=1e-5)
+    assert learn.validate() == row # begins anew
+
+def test_metrics_of_the_whole_set_in_a_training(capsys):
+    from sklearn.metrics import f1_score
+    learn = learner(cross_entropy, metrics=[WholeSetMetric(f1_score, average='macro'), accuracy], lr=.1)
+    learn.fit(2)
+    assert learn.recorder.metric_names[3:5] == ['f1_score', 'accuracy']
+    preds, y = learn.get_preds()
+    assert learn.final_record[2:] == pytest.approx([f1_score(y, preds.argmax(1), average='macro'),
+                                                    accuracy(preds, y).item()], abs=1e-6)
+
+def test_fastais_metrics():
+    pytest.importorskip('fastai')
+    from fastai.metrics import F1Score, Perplexity, RocAucBinary
+    from sklearn.metrics import f1_score, roc_auc_score
+    x, y, learn = rare(metrics=[F1Score(), RocAucBinary(), Perplexity()])
+    loss, f1, auc, perplexity = learn.validate()
+    assert f1 == pytest.approx(f1_score(y, x.argmax(1)))
+    assert auc == pytest.approx(roc_auc_score(y, x.softmax(1)[:, 1]))
+    assert perplexity == pytest.approx(torch.tensor(loss).exp().item(), abs=1e-5)
+    with pytest.raises(ValueError, match='one score only'): rare(mnist_loss, metrics=F1Score())[2].validate()
+
+def test_what_a_metric_cannot_do():
+    from sklearn.metrics import f1_score
+    with pytest.raises(ValueError, match=r'give WholeSetMetric\(f1_score\)'): rare(metrics=f1_score)[2].validate()
+    with pytest.raises(ValueError, match=r'give WholeSetMetric\(f1_score\)'):
+        rare(metrics=partial(f1_score, average='macro'))[2].validate()
+    with pytest.raises(ValueError, match="own_loss does not say how .* take of='scores'"):
+        learn = rare(metrics=WholeSetMetric(f1_score))[2]
+        learn.loss_func = own_loss
+        learn.validate()

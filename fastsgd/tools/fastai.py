@@ -150,6 +150,7 @@ def clear_state(self:SGD):
     for state in self.state.values(): state.pop('buf', None)
 
 # %% ../../nbs/tools/fastai.ipynb #bad26a03
+Learner.to_detach = lambda self, b, cpu=True, gather=True: to_device(b.detach(), 'cpu' if cpu else b.device)
 Learner.x, Learner.y = (property(lambda self, part=part: detuplify(getattr(self, part))) for part in ('xb', 'yb'))
 @patch
 def predict(self:Learner, item, act=None)->tuple: # Label, the answer in the form of the targets, and the prediction
