@@ -118,3 +118,39 @@ def test_what_a_metric_cannot_do():
         learn = rare(metrics=WholeSetMetric(f1_score))[2]
         learn.loss_func = own_loss
         learn.validate()
+
+less = ('valid_loss error_rate perplexity Perplexity mse rmse mae cross_entropy max_error brier_score_loss exp_rmspe '
+        'nll').split()
+more = 'accuracy batch_accuracy F1Score f1_score roc_auc_score AUC precision recall Dice r2_score'.split()
+@pytest.mark.parametrize('name', [*less, *more])
+def test_which_way_is_better(name):
+    import operator
+    import numpy as np
+    sign = -1 if name in less else 1
+    assert better_sign(name) == sign
+    for way in (dict(mode='min'), dict(comp=np.less), dict(comp=operator.lt)): assert better_sign(name, **way) == -1
+    for way in (dict(mode='max'), dict(comp=np.greater)): assert better_sign(name, **way) == 1
+
+def mse(preds, targs): return ((preds - targs)**2).mean()
+def beauty(preds, targs): return -mse(preds, targs)
+def two_labels(**kwargs): return learner(mnist_loss, 1, lr=.5, metrics=[mse, beauty], **kwargs)
+
+@pytest.mark.parametrize('monitor, way', [('mse', {}), ('beauty', dict(mode='max')),
+                                          ('beauty', dict(comp=lambda a, b: a > b))])
+def test_best_and_early_stopping_know_the_way(monitor, way, tmp_path, capsys):
+    class Planned(Callback): # the first epochs get better, the later ones worse
+        order = 55
+        def after_epoch(self): self.recorder.values[-1] = [9., 9., m := abs(self.epoch - 2.), -m]
+    learn = two_labels(cbs=Planned)
+    learn.fit(9, cbs=[CheckpointCallback(tmp_path, monitor=monitor, **way),
+                      EarlyStoppingCallback(monitor, patience=3, **way)])
+    assert len(learn.recorder.values) == 6
+    assert load_tensors(tmp_path/'best.safetensors')[1]['metrics']['mse'] == 0
+
+@pytest.mark.parametrize('make', [EarlyStoppingCallback, lambda monitor: CheckpointCallback('x', monitor=monitor)])
+def test_nobody_guesses_the_way(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="Its name does not tell: say mode='max'"):
+        two_labels().fit(1, cbs=make('beauty'))
+    with pytest.raises(ValueError, match='expected'): two_labels().fit(1, cbs=make('beuaty'))
+    with pytest.raises(ValueError, match='unknown mode'): better_sign('mse', 'less')

@@ -6,11 +6,12 @@
 __all__ = ['TerminateOnNaNCallback', 'EarlyStoppingCallback', 'GradientClip', 'MixedPrecision']
 
 # %% ../../nbs/tools/callbacks.ipynb #b814adbb
-import math, re, torch
+import math, torch
 from torch import nn
 from ..callback import Callback, CancelFitException
 from ..data.checks import one_of, require
 from ..learner import Learner, default_cbs, get_hypers
+from .measures import better_sign
 
 class TerminateOnNaNCallback(Callback):
     "Stops the training with a `FloatingPointError` when the loss of a batch is not finite"
@@ -40,22 +41,25 @@ class EarlyStoppingCallback(Callback):
     "Ends the training when what is monitored has not become better for `patience` epochs"
     order, run_lr_find = 70, False
     def __init__(self,
-        monitor:str='valid_loss', # A column of the table: smaller is better if it is a loss or error
+        monitor:str='valid_loss', # A column of the table
         min_delta:float=0., # What counts as better
         patience:int=1, # How many epochs without it
-    ): self.monitor, self.min_delta, self.patience = monitor, min_delta, patience
+        mode:str='auto', # Is less better (`'min'`), or more (`'max'`)? `'auto'` tells by the name
+        comp=None, # fastai's way to say it: `np.less` or `np.greater`
+    ):
+        self.monitor, self.min_delta, self.patience, self.way = monitor, min_delta, patience, (mode, comp)
 
     def before_fit(self):
         names = self.recorder.metric_names[1:-1]
         self.place = names.index(one_of('monitor', self.monitor, names))
         require(self.dls.valid is not None or self.place == 0,
                 f'{self.monitor} cannot be monitored without a validation set')
-        self.best, self.best_epoch = -math.inf, -1
+        self.best, self.best_epoch, self.sign = -math.inf, -1, better_sign(self.monitor, *self.way)
 
     def after_epoch(self):
         row = self.recorder.values[-1]
         if len(row) <= self.place: return # an epoch that was canceled
-        value = -row[self.place] if re.search('loss|error', self.monitor) else row[self.place]
+        value = self.sign*row[self.place]
         if value > self.best + self.min_delta: self.best, self.best_epoch = value, self.epoch
         elif self.epoch - self.best_epoch >= self.patience:
             print(f'{self.monitor} has not become better since epoch {self.best_epoch}: stopping')
