@@ -154,3 +154,26 @@ def test_nobody_guesses_the_way(make, tmp_path, monkeypatch):
         two_labels().fit(1, cbs=make('beauty'))
     with pytest.raises(ValueError, match='expected'): two_labels().fit(1, cbs=make('beuaty'))
     with pytest.raises(ValueError, match='unknown mode'): better_sign('mse', 'less')
+
+def test_images_from_0_to_255_are_not_taken_for_0_to_1(tmp_path):
+    x, y = torch.rand(60, 28, 28), torch.arange(60)%3
+    with pytest.raises(ValueError, match='train: pixels are floats from .* to 25.*, where 0 .* to 1 .* are meant'):
+        Digits((255*x, y), (x, y), 'abc', 'noise')
+    with pytest.raises(ValueError, match='valid: pixels are floats'): Digits((x, y), (x - .5, y), 'abc', 'noise')
+    digits = get_digits(source=((255*x, y), (255*x, y))) # it knows the scale
+    assert .99 < digits.train.x.max() <= 1
+    learn = Learner(DataLoaders.from_digits(digits, 32), mlp((784, 8, 3)), cross_entropy)
+    learn.remove_cb(ProgressCallback)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        learn.fit(1)
+    model = load_digits_model(learn.save(tmp_path/'model'))
+    for ask in (learn.predict, model.predict):
+        with pytest.raises(ValueError, match='floats must be from 0 to 1'): ask(255*x[0])
+    for flat in (True, False):
+        images = (255*x).flatten(1) if flat else 255*x
+        dls = DataLoaders(DataLoader((images, y), 32))
+        learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(784, 3)), cross_entropy)
+        learn.remove_cb(ProgressCallback)
+        with pytest.warns(UserWarning, match='the images to learn from go from .* to 25.*, where 0 to 1 is usual'):
+            learn.fit(1)

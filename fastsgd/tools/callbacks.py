@@ -6,7 +6,8 @@
 __all__ = ['TerminateOnNaNCallback', 'EarlyStoppingCallback', 'GradientClip', 'MixedPrecision']
 
 # %% ../../nbs/tools/callbacks.ipynb #b814adbb
-import math, torch
+import math, torch, warnings
+from fastcore.basics import patch
 from torch import nn
 from ..callback import Callback, CancelFitException
 from ..data.checks import one_of, require
@@ -35,6 +36,16 @@ class TerminateOnNaNCallback(Callback):
         raise FloatingPointError(f'the loss is {loss} {place}: {hint}')
 
 default_cbs.append(TerminateOnNaNCallback)
+
+@patch
+def create_opt(self:Learner):
+    "Before the first step, also warns where images seem to go from 0 to 255"
+    self._orig_create_opt()
+    x = (getattr(self.dls.train, 'tensors', None) or [torch.zeros(0)])[0][:256]
+    if not x.is_floating_point() or x[:1].numel() != 784: return
+    low, high = x.aminmax()
+    if low >= 0 and high > 2: warnings.warn(f'the images to learn from go from {low:g} to {high:g}, where 0 to 1 is '
+                                            'usual: get_digits brings them there, or divide them by 255', stacklevel=3)
 
 # %% ../../nbs/tools/callbacks.ipynb #50368633
 class EarlyStoppingCallback(Callback):
