@@ -61,7 +61,7 @@ def all_batches(self:Learner, dl, stage):
     first, device, batch = getattr(self.dl, 'first', 0), self.device, None
     with torch.set_grad_enabled(self.training):
         for self.iter, batch in enumerate(self.dl, first):
-            is_there = type(batch[0]) is torch.Tensor and batch[0].device == device
+            is_there = type(o := next(iter(batch))) is torch.Tensor and o.device == device
             self.one_batch(batch if is_there else to_device(batch, device))
     require(first or batch, f'no batch to {stage} with: an iterator can be gone through only once')
     self(f'after_{stage}')

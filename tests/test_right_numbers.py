@@ -177,3 +177,76 @@ def test_images_from_0_to_255_are_not_taken_for_0_to_1(tmp_path):
         learn.remove_cb(ProgressCallback)
         with pytest.warns(UserWarning, match='the images to learn from go from .* to 25.*, where 0 to 1 is usual'):
             learn.fit(1)
+
+def test_targets_of_another_shape_give_no_number():
+    scores, y = torch.randn(6, 3), torch.arange(6)%3
+    probs, column = softmax(scores), (torch.arange(6)%3)[:, None]
+    for f in (accuracy, cross_entropy, confusion_matrix):
+        with pytest.raises(ValueError, match=r'labels \[n\], got \[6, 3\] and torch.int64 \[6, 1\]'): f(scores, column)
+    for f in (top_losses, calibration, sure_from, calibration_facts):
+        f(probs, y)
+        with pytest.raises(ValueError, match=r'labels \[n\], got \[6, 3\] and torch.int64 \[6, 1\]'): f(probs, column)
+    for f in (mnist_loss, batch_accuracy, mse_of_the_course):
+        with pytest.raises(ValueError, match='same shape'): f(scores[:, :1], y)
+
+def mse_of_the_course(*args):
+    from fastsgd.sgd_steps import mse
+    return mse(*args)
+
+def test_fastais_metrics_of_a_column_of_labels():
+    vision = pytest.importorskip('fastai.metrics')
+    learn = learner(cross_entropy, metrics=[vision.accuracy, vision.error_rate])
+    right, wrong = learn.validate()[1:]
+    x, y = learn.dls.valid.tensors
+    learn.loss_func = lambda p, t: cross_entropy(p, t[:, 0])
+    assert learn.validate(dl=DataLoader((x, y[:, None]), 32))[1:] == pytest.approx([right, wrong])
+    assert right + wrong == pytest.approx(1)
+
+def test_arrays_pair_up():
+    x, y = torch.rand(70, 784), torch.arange(70)%3
+    for data in ((x.numpy(), y.numpy()), (x, y.numpy()), (x.numpy(), y.tolist()), (x.numpy()[::-1][::-1], y)):
+        dl = DataLoader(data, 32)
+        assert dl.n == 70 and len(dl) == 3
+        for got, right in zip(dl, DataLoader((x, y), 32)):
+            assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(got, right))
+    learn = Learner(DataLoaders(DataLoader((x.numpy(), y.numpy()), 32, shuffle=True)), nn.Linear(784, 3), cross_entropy)
+    learn.remove_cb(ProgressCallback)
+    learn.fit(1)
+    with pytest.raises(ValueError, match='equal length'): DataLoader((x.numpy(), y.numpy()[1:]))
+    with pytest.raises(TypeError, match='no tensor can be made'): DataLoader((x.numpy(), ['a']*70))
+    assert len(DataLoader(((1., 2), (3., 4), (5., 6)), 2)) == 2 # pairs are items
+
+class Named(torch.utils.data.Dataset):
+    def __init__(self, n): self.x, self.y = torch.rand(n, 4), torch.arange(n)%3
+    def __len__(self): return len(self.y)
+    def __getitem__(self, i): return {'image': self.x[i], 'label': self.y[i]}
+
+class OfNames(Callback):
+    def predict_batch(self): self.learn.pred = self.model(self.batch['image'])
+    def get_loss(self): self.learn.loss = cross_entropy(self.pred, self.batch['label'])
+
+class NamedLearner(Learner):
+    def predict_batch(self):
+        self.pred = self.model(self.batch['image'])
+        self.yb = self.batch['label'], # for metrics
+    def get_loss(self): self.loss = self.loss_func(self.pred, *self.yb)
+
+@pytest.mark.parametrize('loader', [DataLoader, torch.utils.data.DataLoader])
+def test_batches_that_are_dictionaries(loader, capsys):
+    data = Named(50)
+    for make in (lambda *args: Learner(*args, cbs=OfNames), lambda *args: NamedLearner(*args, metrics=accuracy)):
+        torch.manual_seed(0)
+        learn = make(DataLoaders(loader(data, 32), loader(data, 32)), nn.Linear(4, 3), cross_entropy)
+        torch.manual_seed(0)
+        dls = DataLoaders(*[DataLoader((data.x, data.y), 32)]*2)
+        plain = Learner(dls, nn.Linear(4, 3), cross_entropy, metrics=accuracy)
+        plain.model.load_state_dict(learn.model.state_dict())
+        for o in (plain, learn): o.fit(2)
+        assert learn.final_record == pytest.approx(plain.final_record[:len(learn.final_record)])
+        torch.testing.assert_close(learn.get_preds()[0], plain.get_preds()[0])
+    class Half(Callback):
+        def predict_batch(self): self.learn.pred = self.model(self.batch['image'])
+    for cbs in (None, Half):
+        learn = Learner(DataLoaders(loader(data, 32)), nn.Linear(4, 3), cross_entropy, cbs=cbs)
+        with pytest.raises(TypeError, match='dictionaries of image, label: replace predict_batch and get_loss'):
+            learn.fit(1)

@@ -7,9 +7,10 @@ __all__ = ['TerminateOnNaNCallback', 'EarlyStoppingCallback', 'GradientClip', 'M
 
 # %% ../../nbs/tools/callbacks.ipynb #b814adbb
 import math, torch, warnings
+from collections.abc import Mapping
 from fastcore.basics import patch
 from torch import nn
-from ..callback import Callback, CancelFitException
+from ..callback import Callback, CancelBatchException, CancelFitException
 from ..data.checks import one_of, require
 from ..learner import Learner, default_cbs, get_hypers
 from .measures import better_sign
@@ -46,6 +47,18 @@ def create_opt(self:Learner):
     low, high = x.aminmax()
     if low >= 0 and high > 2: warnings.warn(f'the images to learn from go from {low:g} to {high:g}, where 0 to 1 is '
                                             'usual: get_digits brings them there, or divide them by 255', stacklevel=3)
+@patch
+def one_batch(self:Learner, batch):
+    "Batches that are dictionaries, too: whoever replaces `predict_batch` and `get_loss` finds them in `learn.batch`"
+    if not isinstance(batch, Mapping): return self._orig_one_batch(batch)
+    for part in ('predict_batch', 'get_loss'):
+        f = getattr(self, part)
+        require(getattr(f, '__func__', f) is not getattr(Learner, part), 'the batches are dictionaries of '
+                f'{", ".join(map(str, batch))}: replace predict_batch and get_loss by those of a callback or of a '
+                'subclass of Learner, which find the batch in learn.batch', TypeError)
+    self.batch, self.xb = batch, (*batch.values(),)
+    self.yb, self.pred, self.loss = self.xb, None, None
+    self.with_events(self.do_one_batch, 'batch', CancelBatchException)
 
 # %% ../../nbs/tools/callbacks.ipynb #50368633
 class EarlyStoppingCallback(Callback):
