@@ -80,7 +80,6 @@ def create_batch(self:DataLoader, places):
     if isinstance(places, slice): return tuple(t[places] for t in self.tensors) # views: no copies
     return tuple(t.index_select(0, places) for t in self.tensors)
 
-# %% ../nbs/06_mini_batches.ipynb #409c05d3
 @patch
 def new_order(self:DataLoader):
     "The places of all items in the order of a new epoch; `None` for the order of the data"
