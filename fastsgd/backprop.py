@@ -31,10 +31,10 @@ def backward_by_hand(
     "The slope of `mnist_loss` for each parameter, without autograd"
     inputs, grads = [xb], []
     for part in model: inputs.append(part(inputs[-1])) # forward: keep what goes into each part
-    delta = mnist_loss_slope(inputs.pop(), yb)
+    delta = mnist_loss_slope(inputs.pop(), yb) # was d2
     for part, a in zip(reversed(model), reversed(inputs)):
         if isinstance(part, torch.nn.Linear):
             grads = [delta.T @ a, delta.sum(0), *grads]
             delta = delta @ part.weight
-        else: delta = delta*(a > 0)
+        else: delta = delta*(a > 0) # the ReLU; here `a` is what went into it (it was z)
     return grads

@@ -23,16 +23,17 @@ replaceable = 'predict_batch get_loss backward step zero_grad'.split()
 class Callback:
     "What to do at the events of a `Learner`, in methods named like them"
     order, learn, run_valid = 0, None, True # small ones first; batch events of validation, too?
-    name = property(lambda self: class2attr(self, 'Callback')) # as an attribute of its learner
+    name = property(lambda self: class2attr(self, 'Callback')) # a `LossCurve` is `loss_curve`
 
     def __init__(self, **kwargs): vars(self).update(kwargs)
 
     def __getattr__(self, name):
-        if self.learn is None or name[0] == '_': raise AttributeError(f'{self.name} has no {name}')
+        if self.learn is None or name[0] == '_': # names with a `_` are private
+            raise AttributeError(f'{self.name} has no {name}')
         return getattr(self.learn, name)
 
     def own(self, name):
-        "Its own method of that name, or `None`"
+        "Its own method of that name, or `None`" # `hasattr` would also find the learner's
         return getattr(self, name) if name in vars(self) or hasattr(type(self), name) else None
 
 # %% ../nbs/11_callbacks.ipynb #03bfb572
@@ -108,10 +109,6 @@ class CancelBatchException(Exception): "Raised in a callback, ends the batch"
 class CancelEpochException(Exception): "Raised in a callback, ends the epoch"
 class CancelFitException(Exception): "Raised in a callback, ends the training"
 
-class Interrupted(KeyboardInterrupt):
-    "Ctrl-C in the middle of a training; a notebook shows it as one line"
-    def _render_traceback_(self): return [str(self)]
-
 @patch
 def with_events(self:Step, f, stage, cancelled):
     "Do `f` between the events of a stage"
@@ -122,6 +119,10 @@ def with_events(self:Step, f, stage, cancelled):
     self(f'after_{stage}')
 
 # %% ../nbs/11_callbacks.ipynb #0b5f7e0a
+class Interrupted(KeyboardInterrupt):
+    "Ctrl-C in the middle of a training run; a notebook shows it as one line"
+    def _render_traceback_(self): return [str(self)]
+
 @patch
 def remove_cbs(self:Announcer, cbs):
     "Remove callbacks: these, or all of a class"

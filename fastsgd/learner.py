@@ -72,15 +72,15 @@ def do_epoch(self:Learner):
     "All training batches, with steps, then all validation batches, without"
     self.all_batches(self.dls.train, 'train')
     if self.dls.valid is not None: self.all_batches(self.dls.valid, 'validate')
-@patch(as_prop=True)
-def device(self:Learner): return next((p.device for p in self.model.parameters()), None)
+
+# %% ../nbs/11_learner.ipynb #38188423
+Learner.device = property(lambda self: next((p.device for p in self.model.parameters()), None))
 @patch(as_prop=True)
 def n_iter(self:Learner)->int: # How many batches there are; `None` where there is no telling
     try: return len(self.dl)
     except TypeError: return None
 @patch(as_prop=True)
-def pct_train(self:Learner)->float: # Share of the training that is done, 0 to 1
-    return (self.epoch + (self.iter/self.n_iter if self.n_iter else 0))/self.n_epoch
+def pct_train(self:Learner)->float: return (self.epoch + (self.iter/self.n_iter if self.n_iter else 0))/self.n_epoch
 @patch
 def __repr__(self:Learner):
     return f'Learner({self.model}, {self.loss_func}, cbs={[cb.name for cb in self.cbs]})'

@@ -42,7 +42,7 @@ class Recorder(BatchNotes):
         self.losses, self.iters, self.values, self.times, self.hps = [], [], [], [], {}
         self.noted, self.sizes, self.row = [[]], [], []
     def before_fit(self):
-        self.__init__()
+        self.__init__() # each run starts with empty pages
         names = [getattr(getattr(m, 'func', m), '__name__', type(m).__name__) for m in self.metrics]
         self.metric_names = ['epoch', 'train_loss', 'valid_loss', *names, 'time']
     def before_epoch(self): self.start, self.row = time.perf_counter(), []

@@ -54,7 +54,7 @@ def train_epoch(
         loss = calc_grad(xb, yb, model, loss_func)
         opt.step()
         opt.zero_grad()
-        total, n = total + loss*len(xb), n + len(xb)
+        total, n = total + loss*len(xb), n + len(xb) # a tensor: its number would make a GPU wait
     require(n, 'there is no batch to learn from')
     return float(total/n)
 

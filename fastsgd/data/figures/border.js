@@ -63,30 +63,33 @@ function trainStep() {
   steps++
 }
 
-heading('Where is the border?', 'Train, then add hidden units and train on. Draw points of your own: click, or move ' +
-  'the cross with the arrow keys and press Enter. Each dashed line is where a hidden unit wakes up; the border may bend ' +
-  'there. Stuck? Try other random weights.')
+heading('Where is the border?', 'Press Train. Then slide to 16 hidden units (they start from new random weights), ' +
+  'and train again. How few will do? If it gets stuck, try other random weights. Draw points of your own: click, or ' +
+  'move the cross with the arrow keys and press Enter. Each dashed line is where a hidden unit wakes up; the border can ' +
+  'bend there.')
 const bar = controls()
 const hidden = slider(bar, {label: 'hidden units', min: 0, max: 16, step: 1, value: data.hidden,
-  text: v => fmt(v, 0), set: resize})
+  text: v => fmt(v, 0), set: begin})
+const most = 20000 // steps; long before, nothing moves anymore
 const train = runner(bar, 'Train', () => {
   const end = performance.now() + 10
-  for (let i = 0; points.length && (i < 10 || i < 60 && (calm.matches || performance.now() < end)); i++) trainStep()
+  const goesOn = i => i < 10 || i < 60 && (calm.matches || performance.now() < end)
+  for (let i = 0; points.length && steps < most && goesOn(i); i++) trainStep()
   history.push([steps, lossOf(net)])
-  return points.length > 0 && steps < 20000
+  return points.length > 0 && steps < most
 }, () => draw(), {every: 0, most: 300})
 button(bar, 'New random weights', () => { train.stop(); begin() })
 const second = controls()
 const colors = {blue: 1, red: 0, erase: -1}
-choice(second, 'What a click draws', Object.keys(colors), 'blue', name => { color = colors[name] })
-button(second, 'No points', () => { train.stop(); points = []; targets = []; draw() })
-button(second, 'The first points', () => { firstPoints(); draw() })
+choice(second, 'A click draws', Object.keys(colors), 'blue', name => { color = colors[name] })
+button(second, 'Clear', () => { train.stop(); points = []; targets = []; begin() })
+button(second, 'Original points', () => { train.stop(); firstPoints(); begin() })
 const says = saying('short')
 const row = panels()
 const round = (v, up) => (up ? Math.ceil(v*5 + 1) : Math.floor(v*5 - 1))/5
 const reach = i => [round(Math.min(...points.map(p => p[i])), false), round(Math.max(...points.map(p => p[i])), true)]
 const plot = new Plot(row, {label: 'The plane. Arrow keys move the cross, Enter draws a point', height: 320,
-  title: 'What the model says of each place', x: reach(0), y: reach(1),
+  title: 'What the model says at each point', x: reach(0), y: reach(1),
   xlabel: 'first number', ylabel: 'second number'})
 const lossGraph = new Plot(row, {label: 'Loss', title: 'Loss of these points', height: 320, ticks: 4,
   x: [0, 1000], y: [0, 0.5], xlabel: 'steps', ylabel: 'loss'})
@@ -107,14 +110,9 @@ plot.svg.addEventListener('keydown', e => {
   e.preventDefault()
 })
 
+// New weights for another number of units and for other points, too: where training has been for long, the sigmoid is
+// flat, and hardly a slope is left to learn anything new from
 function begin() { net = fresh(hidden.value); steps = 0; waiting = []; history = [[0, lossOf(net)]]; draw() }
-function resize(n) { // units that have learned something stay; new ones start at random
-  if (!n || !net.units.length) return begin()
-  net.units = net.units.slice(0, n)
-  while (net.units.length < n) net.units.push(unit(n))
-  history.push([steps, lossOf(net)])
-  draw()
-}
 function drawPoint([x, y]) {
   if (color < 0) {
     const far = points.map(p => Math.hypot(p[0] - x, p[1] - y)), i = far.indexOf(Math.min(...far))
@@ -164,7 +162,8 @@ function draw() {
     (n ? `${n} hidden unit${n > 1 ? 's' : ''}. `
        : 'No hidden units: a linear model, and its border is a straight line. ') +
     `${steps.toLocaleString('en-US')} steps: loss ${fmt(lossOf(net), 4)}, ` +
-    `${sum(s.map((v, i) => (v > 0) === (targets[i] === 1)))} of ${points.length} points right.`)
+    `${sum(s.map((v, i) => (v > 0) === (targets[i] === 1)))} of ${points.length} points right.` +
+    (steps < most ? '' : ' Enough steps! Press New random weights to start over.'))
 }
 begin()
 const figure = {score, lossOf, gradient, stepped, get net() { return net }, get points() { return points },

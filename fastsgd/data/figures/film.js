@@ -1,4 +1,4 @@
-// The training as a film: weights, loss and mistakes, with a slider over the steps
+// A training run as a movie: weights, loss and mistakes, with a slider over the steps
 // data: steps[t] changes[t,784] loss[t] accuracy[t] scores[t,n] images[n,28,28] targets[n] names[2] total
 const frames = data.steps.length, pixels = data.images.map(flatten), targets = data.targets.map(Number)
 const largest = Math.max(...data.changes.at(-1).map(Math.abs))
@@ -7,8 +7,8 @@ const wrongAt = t => Array.from(data.scores[t], (s, i) => (s > 0) !== (targets[i
 const where = step => Math.log10(step + 1) // the first steps matter most, so they get most of the room
 const count = x => x.toLocaleString('en-US')
 
-heading('The training as a film', 'Press Play, or pull the slider over the steps (arrow keys: one picture on or ' +
-  'back). Most of it happens in the first few.')
+heading('The training run as a movie', 'Press Play, or drag the slider over the steps (arrow keys: one frame forward ' +
+  'or back). Most of it happens in the first few.')
 const bar = controls()
 const steps = slider(bar, {label: 'step', min: 0, max: frames - 1, step: 1, value: 0, text: t => count(data.steps[t]),
   set: t => { play.stop(); frame = t; draw() }})
@@ -28,7 +28,7 @@ const plot = new Plot(right, {label: 'Loss and accuracy after each step', height
 for (const [values, cls] of [[data.accuracy, 'curve'], [data.loss, 'fall']])
   plot.line(Array.from(values, (v, t) => [where(data.steps[t]), v]), cls, plot.back)
 right.append(html('p', {class: 'hint'},
-  'Some images of the validation set. A dashed border: called wrongly at this step.'))
+  `${pixels.length} of the harder validation images. A dashed border: wrong at this step.`))
 const shown = add(right, html('div', {class: 'digits'}))
 const cards = pixels.map(p => digit(shown, p, '', 34))
 
@@ -47,7 +47,7 @@ function draw() {
   })
   const step = data.steps[frame], accuracy = data.accuracy[frame], mistakes = Math.round(data.total*(1 - accuracy))
   says(`After ${count(step)} step${step === 1 ? '' : 's'}: loss ${fmt(data.loss[frame], 4)}, accuracy ` +
-    `${fmt(accuracy, 4)}; ${count(mistakes)} of ${count(data.total)} images are called wrongly.`)
+    `${fmt(accuracy, 4)}; it gets ${count(mistakes)} of ${count(data.total)} images wrong.`)
 }
 draw()
 const figure = {wrongAt, get frame() { return frame }}

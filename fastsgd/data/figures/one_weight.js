@@ -24,7 +24,7 @@ const slope = new Plot(left, {...options, label: 'Loss for each change', title: 
 const map = weightMap(right, 'Map of the weights. Arrow keys choose a weight', choose)
 map.canvas.addEventListener('click', e => choose(map.at(e)))
 right.append(html('p', {class: 'hint'}, 'The weights: blue above 0, red below; the black frame is around the one ' +
-  'that moves. The images: those with a dashed border are called wrongly.'))
+  'that moves. The images: it gets those with a dashed border wrong.'))
 const shown = add(right, html('div', {class: 'digits'}))
 const cards = pixels.map((p, i) => digit(shown, p, withArticle(data.names[targets[i] ? 0 : 1]), 28))
 

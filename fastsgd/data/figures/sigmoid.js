@@ -2,6 +2,7 @@
 // data: images[n,28,28] scores[n] targets[n] names[2]
 const wide = main.clientWidth > 600, size = wide ? 40 : 30
 const n = data.images.length, targets = data.targets.map(Number)
+const widest = 6 // scores from -6 to 6
 let chosen = 0, shift = 0, factor = 1, scores = [...data.scores]
 const now = () => scores.map(s => factor*s + shift)
 const loss = () => mnistLoss(now(), targets)
@@ -20,18 +21,18 @@ button(bar, 'Back to the start', () => {
 })
 const says = saying()
 const row = panels()
-const plot = new Plot(row, {label: 'Images on the sigmoid', x: [-5, 5], y: [-0.12, 1.12], xlabel: 'score',
+const plot = new Plot(row, {label: 'Images on the sigmoid', x: [-widest, widest], y: [-0.12, 1.12], xlabel: 'score',
   ylabel: `probability of ${withArticle(data.names[0])}`,
   ...wide ? {width: 820, height: 380, ticks: 10} : {height: 340}})
-plot.curve(sigmoid, 'curve', plot.back)
-for (const y of [0, 1]) plot.line([[-5, y], [5, y]], 'dashed', plot.back)
+plot.curve(sigmoid, 'stroke', plot.back)
+for (const y of [0, 1]) plot.line([[-widest, y], [widest, y]], 'dashed', plot.back)
 plot.line([[0, -1], [0, 2]], 'dashed', plot.back)
 const tokens = Array.from(data.images, (rows, i) => {
   const box = svg('rect', {width: size, height: size, rx: 5, class: 'card'})
   const image = svg('image', {href: digitUrl(flatten(rows)), x: 3, y: 3, width: size - 6, height: size - 6})
-  const token = add(plot.top, svg('g', {class: 'token', tabindex: 0, role: 'slider', 'aria-valuemin': -5,
-    'aria-valuemax': 5, 'aria-label': `score of image ${i + 1}, ${name(i)}`}, box, image))
-  const to = score => { chosen = i; scores[i] = (clamp(score, -5, 5) - shift)/factor; draw() }
+  const token = add(plot.top, svg('g', {class: 'token', tabindex: 0, role: 'slider', 'aria-valuemin': -widest,
+    'aria-valuemax': widest, 'aria-label': `score of image ${i + 1}, ${name(i)}`}, box, image))
+  const to = score => { chosen = i; scores[i] = (clamp(score, -widest, widest) - shift)/factor; draw() }
   token.addEventListener('focus', () => { chosen = i; draw() })
   token.addEventListener('pointerdown', e => { token.setPointerCapture(e.pointerId); token.focus() })
   token.addEventListener('pointermove', e => { if (token.hasPointerCapture(e.pointerId)) to(plot.at(e)[0]) })
@@ -46,7 +47,7 @@ function draw() {
   const s = now()
   plot.clear()
   tokens.forEach(({token, box}, i) => {
-    const p = sigmoid(s[i]), shown = clamp(s[i], -4.8, 4.8), [x, y] = plot.place([shown, p])
+    const p = sigmoid(s[i]), shown = clamp(s[i], 0.2 - widest, widest - 0.2), [x, y] = plot.place([shown, p])
     const right = (s[i] > 0) === (targets[i] === 1)
     plot.line([[shown, targets[i]], [shown, p]], targets[i] ? 'far plus' : 'far minus')
     token.setAttribute('transform', `translate(${x - size/2} ${y - size/2})`)
