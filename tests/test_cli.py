@@ -328,6 +328,14 @@ def test_predict_takes_the_test_part_of_a_set(cli, trained, images, tmp_path):
     status, out, _ = cli(trained, 'set', script=predict)
     assert status == 0 and len(out.splitlines()) == 5 and re.search(r'accuracy .* of 3 are right', out)
 
+def test_predict_answers_files_in_the_order_of_their_numbers(cli, trained, images, tmp_path):
+    (tmp_path/'numbered').mkdir()
+    for i in (1, 2, 10, 11): Image.fromarray(images[0][i]).save(tmp_path/f'numbered/{i}.png')
+    (tmp_path/'numbered/3.png').write_bytes(b'none')
+    status, out, _ = cli(trained, 'numbered', '--csv', 'a.csv', '--columns', 'ImageId,image', '--json', script=predict)
+    rows = (tmp_path/'a.csv').read_text().splitlines()[1:]
+    assert [re.sub(r',.*?(\d+)\.png', r' \1', o) for o in rows] == ['1 1', '2 2', '3 3', '4 10', '5 11']
+
 def test_predict_tells_of_labels_that_the_model_does_not_know(cli, trained, images, tmp_path):
     for name in ('3', '7', 'nine'):
         (folder := tmp_path/'some'/name).mkdir(parents=True)

@@ -19,6 +19,7 @@ from fastsgd.data.sources import read_images
 from fastsgd.dataloader import DataLoaders
 from fastsgd.interpret import accuracy, cross_entropy
 from fastsgd.recorder import Learner
+from fastsgd.tools.store import load_digits_model
 
 @cache
 def embedded(): return get_digits(source='mnist_5k')
@@ -135,6 +136,17 @@ def test_the_other_polarity_is_seen_by_the_border(models):
         odd = floats - floats.mean() # standardized, say: as it is
         assert torch.equal(next(iter(learn.dls.test_dl([odd])))[0].view(28, 28), odd)
         with pytest.raises(ValueError, match='must be from 0 to 1'): learn.dls.test_dl([floats*255])
+
+def test_a_kept_model_turns_what_is_plainly_dark_on_light(models, tmp_path):
+    x = some('valid', 10)[0]
+    floats = torch.from_numpy(x)/255
+    for learn in models:
+        learn.save(tmp_path/'m.safetensors')
+        kept = load_digits_model(tmp_path/'m.safetensors')
+        expected = kept.predict(floats)[1]
+        for images in (1 - floats, (1 - floats).flatten(1), torch.from_numpy(255 - x), x):
+            assert torch.allclose(kept.predict(images)[1], expected, atol=1e-5)
+        with pytest.raises(ValueError, match='must be from 0 to 1'): kept.predict(255*floats)
 
 def test_facts_of_an_old_model_have_no_reading(models):
     dls = DataLoaders.from_digits(embedded())
