@@ -443,6 +443,27 @@ def test_ctrl_c_after_the_training_says_what_is_there(where, said, cli, tmp_path
     assert cli('--resume', 'here')[0] == 0
     assert {f.name for f in (tmp_path/'here').iterdir()} == {'model.safetensors', 'history.csv', 'report.png'}
 
+def test_odd_facts_of_a_run_are_told_in_a_sentence(cli, tmp_path, monkeypatch):
+    with monkeypatch.context() as m:
+        m.setattr('fastsgd.tools.train.plot_report', interrupt)
+        args = '--labels', '3,7', '--source', 'mnist_5k', '--model', 'linear', '--epochs', '1', '--out', 'run'
+        assert cli(*args)[0] == 130
+    file, = (tmp_path/'run').glob('checkpoint*')
+    tensors, facts = load_tensors(file)
+    settings, training = facts['settings'], facts['training']
+    for name in ('model', 'seed', 'wd', 'epochs', 'lr', 'batch_size'):
+        for value in ('\x1bx', None, [], {}): # all that could not be computed with
+            with_facts(file, file, settings={**settings, name: value})
+            status, out, err = cli('--resume', 'run')
+            assert status == 2 and 'is of no run of fastsgd_train' in err
+    for name in ('epoch', 'batch', 'trained', 'data', 'asked'):
+        for value in ('\x1bx', None, []):
+            with_facts(file, file, settings=settings, training={**training, name: value})
+            assert 'holds a model but no training to go on with' in cli('--resume', 'run')[2]
+    for value in ('x', [], None, 3):
+        with_facts(file, file, training=value, settings=settings)
+        assert 'no training to go on with' in cli('--resume', 'run')[2]
+
 def test_ctrl_c_while_pictures_are_drawn(cli, trained, tmp_path, monkeypatch):
     draw_seven(tmp_path/'a.png')
     monkeypatch.setattr('fastsgd.tools.cli.plot_answers', interrupt)

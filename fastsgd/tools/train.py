@@ -27,6 +27,7 @@ from ..losses import batch_accuracy
 from ..training import Epoch
 from . import callbacks # a learner then ends where the loss is not finite
 from .calibration import calibration_facts
+from .rebuild import of_kinds
 from .recipes import check_settings, default_settings, recipes, settings_for
 from .report import plot_report
 from .resume import CheckpointCallback, checkpoints
@@ -172,7 +173,8 @@ def resumed(folder, asked):
     require(folder.is_dir(), f'there is no folder {folder} to go on with', FileNotFoundError)
     require(kept := checkpoints(folder), f'no checkpoint in {folder} to go on with{done}', FileNotFoundError)
     s = load_tensors(kept[-1])[1].get('settings')
-    require(s, f'{kept[-1]} is of no run of fastsgd_train')
+    kinds = dict(source=str, labels=str, model=str, seed=int, wd=float, epochs=int, lr=(int, float), batch_size=int)
+    require(of_kinds(s, **kinds) and s['model'] in recipes, f'{kept[-1]} is of no run of fastsgd_train')
     require(s.get('schedule') == default_settings['schedule'], f'{kept[-1]} is of an older fastsgd without a cycle')
     for k, v in asked.items():
         same = v == s[k] or k == 'source' and (v == 'auto' or os.path.abspath(v) == s[k])
