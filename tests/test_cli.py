@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from filelock import FileLock
 from PIL import Image, ImageDraw
 from fastsgd.tools.cli import fastsgd_train
 from fastsgd import __version__
 from fastsgd.data.digits import get_digits
 from fastsgd.data.sources import fastai_data_folder
-from fastsgd.tools.store import load_tensors, save_tensors
+from fastsgd.tools.store import load_digits_model, load_tensors, save_tensors
 
 script, predict = (Path(sys.executable).parent/name for name in ('fastsgd_train', 'fastsgd_predict'))
 small = '--source', 'mnist_5k', '--labels', '3,7', '--model', 'simple_net'
@@ -414,6 +415,71 @@ def test_predict_prints_nothing_that_moves_the_cursor(cli, trained, tmp_path):
         assert status == 0 and '\x1b' not in out + err
     status, out, err = cli('m.safetensors', 'no\x1b\udcff.csv', script=predict)
     assert '\x1b' not in out + err
+
+def test_words_from_outside_move_no_cursor_anywhere(cli, trained, tmp_path, capsys):
+    with_facts(trained, tmp_path/'m.safetensors', labels=['\x1b[2J', 'b\n\ud800'], source='\x1b]0;x')
+    draw_seven(tmp_path/'a.png')
+    assert cli('m.safetensors', 'a.png', '--show', 'b.png', script=predict)[0] == 0 # matplotlib draws no surrogates
+    assert (tmp_path/'b.png').exists()
+    model = load_digits_model(tmp_path/'m.safetensors')
+    assert '\x1b' not in repr(model) and '\ud800' not in repr(model) and len(repr(model).splitlines()) > 3
+    tensors, facts = load_tensors(trained)
+    del facts['sha256']
+    for file, new, changed in (('a\x1b[1m.safetensors', tensors, dict(labels='x')),
+                               ('b.safetensors', {**tensors, '\x1b[2J': torch.zeros(2)}, {}),
+                               ('c.safetensors', tensors, dict(architecture='\x1b[2J'))):
+        save_tensors(tmp_path/file, new, {**facts, **changed})
+        with pytest.raises(ValueError) as e: load_digits_model(tmp_path/file)
+        assert str(e.value).isprintable()
+    for f in (load_tensors, lambda o: get_digits(source=o)):
+        with pytest.raises(FileNotFoundError) as e: f('no\x1b[2J')
+        assert str(e.value).isprintable()
+    digits = get_digits(source=(np.random.rand(20, 28, 28), ['a\x1b[2J', 'b\ud800']*10))
+    assert '\x1b' not in capsys.readouterr().out
+    with pytest.raises(ValueError) as e: get_digits(['\x1b'], source=(digits.train.x.numpy(), digits.train.y.numpy()))
+    assert str(e.value).isprintable()
+
+def interrupt(*args, **kwargs): raise KeyboardInterrupt
+@pytest.mark.parametrize('where, said', [('plot_report', 'the model is saved in here; for its report: '),
+                                         ('calibration_facts', 'to go on: ')])
+def test_ctrl_c_after_the_training_says_what_is_there(where, said, cli, tmp_path, monkeypatch):
+    args = '--labels', '3,7', '--source', 'mnist_5k', '--model', 'linear', '--epochs', '1', '--out', 'here'
+    with monkeypatch.context() as m:
+        m.setattr(f'fastsgd.tools.train.{where}', interrupt)
+        status, out, err = cli(*args)
+    assert status == 130 and err == f'fastsgd_train: interrupted; {said}fastsgd_train --resume here\n'
+    assert cli('--resume', 'here')[0] == 0
+    assert {f.name for f in (tmp_path/'here').iterdir()} == {'model.safetensors', 'history.csv', 'report.png'}
+
+def test_odd_facts_of_a_run_are_told_in_a_sentence(cli, tmp_path, monkeypatch):
+    with monkeypatch.context() as m:
+        m.setattr('fastsgd.tools.train.plot_report', interrupt)
+        args = '--labels', '3,7', '--source', 'mnist_5k', '--model', 'linear', '--epochs', '1', '--out', 'run'
+        assert cli(*args)[0] == 130
+    file, = (tmp_path/'run').glob('checkpoint*')
+    tensors, facts = load_tensors(file)
+    settings, training = facts['settings'], facts['training']
+    for name in ('model', 'seed', 'wd', 'epochs', 'lr', 'batch_size'):
+        for value in ('\x1bx', None, [], {}): # all that could not be computed with
+            with_facts(file, file, settings={**settings, name: value})
+            status, out, err = cli('--resume', 'run')
+            assert status == 2 and 'is of no run of fastsgd_train' in err
+    for name in ('epoch', 'batch', 'trained', 'data', 'asked'):
+        for value in ('\x1bx', None, []):
+            with_facts(file, file, settings=settings, training={**training, name: value})
+            assert 'holds a model but no training to go on with' in cli('--resume', 'run')[2]
+    for value in ('x', [], None, 3):
+        with_facts(file, file, training=value, settings=settings)
+        assert 'no training to go on with' in cli('--resume', 'run')[2]
+
+def test_ctrl_c_while_pictures_are_drawn(cli, trained, tmp_path, monkeypatch):
+    draw_seven(tmp_path/'a.png')
+    monkeypatch.setattr('fastsgd.tools.cli.plot_answers', interrupt)
+    status, out, err = cli(trained, 'a.png', '--csv', 'a.csv', '--show', 'b.png', script=predict)
+    assert status == 130 and err == 'fastsgd_predict: interrupted; the answers are in a.csv\n'
+    assert (tmp_path/'a.csv').exists() and not (tmp_path/'b.png').exists()
+    status, out, err = cli(trained, 'a.png', '--show', 'b.png', script=predict)
+    assert status == 130 and err == 'fastsgd_predict: interrupted, nothing was saved\n'
 
 def test_dark_on_light_images_are_answered_as_they_were_learned(cli, tmp_path):
     digits = get_digits((3, 7), 'mnist_5k')

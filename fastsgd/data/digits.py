@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from fastcore.basics import patch
-from .checks import require
+from .checks import printable, require
 from .files import _pairs
 from .objects import first_of, from_object, image_names
 from .pictures import show_images
@@ -82,7 +82,7 @@ def _read_auto(labels):
 def _pick(raw, labels, source):
     "A `Digits` of the images of `raw` whose label is in `labels` (all if `None`), numbered in that order"
     for sentence in (f'Turned into 28×28 pixels of 8-bit gray: {raw.note}' if raw.note else '', raw.split):
-        if sentence: print(f'{sentence}.')
+        if sentence: print(printable(f'{sentence}.'))
     if isinstance(raw.x_train, np.memmap):
         train, valid = ((x, torch.from_numpy(y)) for x, y in (raw[:2], raw[2:4]))
         return Digits(train, valid, raw.labels, source, raw.reading)

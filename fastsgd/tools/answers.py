@@ -16,14 +16,13 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
-from ..data.checks import one_of, require
+from ..data.checks import one_of, printable, require
 from ..data.files import reader_of
 from ..data.folders import find_parts
 from ..data.images import image_suffixes
 from ..data.ink import Found
 from ..data.reading import read_digits
 from ..data.sources import read_images
-from .report import printable
 
 # %% ../../nbs/tools/answers.ipynb #9939ea5f
 class Picture(NamedTuple):

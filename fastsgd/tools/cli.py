@@ -15,14 +15,14 @@ import torch
 from fastcore.script import anno_parser
 from .. import __version__
 from ..data.cache import atomic_write
-from ..data.checks import one_of, require
+from ..data.checks import one_of, printable, require
 from ..data.sources import progress
 from .answers import (answer_cells, answer_columns, answer_json, answer_line, answer_many, pictures_of,
                                    told_accuracy)
-from .report import plot_answers, printable, titled
+from .report import plot_answers, titled
 from .resume import checkpoints
 from .store import load_digits_model
-from .train import fastsgd_train
+from .train import fastsgd_train, _saying
 
 # %% ../../nbs/tools/cli.ipynb #4401e42d
 def _words(argv, options):
@@ -51,7 +51,7 @@ def run_command(
     except BrokenPipeError: # whoever was reading has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except KeyboardInterrupt: status, why = 130, 'interrupted, nothing was saved'
+    except KeyboardInterrupt as e: status, why = 130, str(e) or 'interrupted, nothing was saved'
     except (ValueError, TypeError, FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError) as e:
         status, why = 2, e
     except (OSError, ArithmeticError) as e: status, why = 1, e
@@ -95,16 +95,17 @@ def csv_writer(file, names):
 def tell_model(model, json):
     "Print what is known of a `DigitsModel`"
     if json: print(answer_json(model.facts, indent=1))
-    else: print(*map(printable, str(model).split('\n')), sep='\n')
+    else: print(model)
 
 def tell_files(rows, csv, show):
     "Print which files were written"
     if csv: print(f'{len(rows):,} answers in {printable(csv)}')
     if show: print(f'pictures in {printable(show)}')
 
-def draw(file, model, digits):
-    "Draw what a `DigitsModel` says of titled `digits` into a new PNG file"
-    with atomic_write(file) as tmp: plot_answers(model, digits).savefig(tmp, dpi=100, format='png')
+def draw(file, model, digits, csv=None):
+    "Draw what a `DigitsModel` says of titled `digits` into a new PNG file; the answers may be in a CSV file already"
+    with _saying(csv and f'the answers are in {csv}'), atomic_write(file) as tmp:
+        plot_answers(model, digits).savefig(tmp, dpi=100, format='png')
 
 def fastsgd_predict(
     model:str, # Model or checkpoint that fastsgd_train or Learner.save has written, or the folder of a finished run
@@ -127,7 +128,7 @@ def fastsgd_predict(
             if tell: print(tell(row), flush=True)
             if show and len(seen) < 24: seen += titled(picture.name, picture.found)
             write(answer_cells(row, len(rows), names))
-    if show and seen: draw(show, found, seen[:24])
+    if show and seen: draw(show, found, seen[:24], csv)
     if not json: tell_files(rows, csv, seen and show)
     if said := told_accuracy(rows, found.labels): print(said, file=sys.stderr if json else sys.stdout)
     if any('error' in row for row in rows): raise SystemExit(1)

@@ -19,6 +19,7 @@ from ..dataloader import DataLoader
 from ..learner import set_hyper
 from ..recorder import Recorder
 from .measures import better_sign
+from .rebuild import is_training
 from .store import load_tensors, of_training, put_weights, save_tensors
 
 # %% ../../nbs/tools/resume.ipynb #93ce01d5
@@ -60,7 +61,6 @@ def state_dict(self:Recorder):
     series = {k: torch.tensor(v, dtype=torch.float64) for k, v in {'losses': self.losses, **self.hps}.items()}
     sizes, noted = (self.sizes, torch.stack(self.noted[0])) if self.learn.training and self.sizes else ([], [])
     return {**kept, 'series': series, 'sizes': sizes, 'noted': noted}
-
 @patch
 def load_state_dict(self:Recorder, state):
     self.hps, noted = {k: t.tolist() for k, t in state.pop('series').items()}, state.pop('noted')
@@ -175,7 +175,7 @@ class CheckpointCallback(Callback):
         require(files or self.resume is True, f'there is no checkpoint in {file}', FileNotFoundError)
         if not files: return
         tensors, facts = load_tensors(file := files[-1])
-        require('training' in facts, f'{file} holds a model but no training to go on with; use load instead')
+        require(is_training(facts.get('training')), f'{file} holds a model but no training to go on with; use load')
         epoch, batch, was = (facts['training'][k] for k in ('epoch', 'batch', 'data'))
         require(epoch <= self.n_epoch, f'{file} has done {epoch} epochs already, so it cannot end after {self.n_epoch}')
         wrong = [f'{k} is {v} here and was {was.get(k)}' for k, v in self.data().items() if v != was.get(k)]

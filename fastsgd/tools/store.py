@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from torch import nn
 from .. import __version__
 from ..data.cache import atomic_write
-from ..data.checks import require
+from ..data.checks import printable, require
 from ..data.reading import Reading, as_learned
 from ..interpret import probabilities
 from ..learner import Learner
@@ -77,7 +77,7 @@ def load_tensors(
     except OSError as e: raise type(e)(f'{file} could not be read: {e.strerror or e}') from e
     except Exception as e: # whatever a header full of nonsense makes the parsers stumble over
         said = str(e) if type(e) is ValueError else f'it is damaged ({e})'
-        raise ValueError(f'{file} is not read: {said[:300]}') from e
+        raise ValueError(printable(f'{file} is not read: {said[:300]}')) from e
     return tensors, facts
 
 # %% ../../nbs/tools/store.ipynb #c2d988d0
@@ -178,7 +178,8 @@ class DigitsModel:
         name, *args = (v if k == 'name' else f'{k}={v}' for k, v in self.facts['architecture'].items())
         known = {**self.facts, **self.in_words()}
         about = [f'{title}: {told(known[k])}' for k, title in self.titles.items() if k in known]
-        return '\n'.join([f"{name}({', '.join(args)}), {count_params(self.model):,} parameters", *about])
+        lines = [f"{name}({', '.join(args)}), {count_params(self.model):,} parameters", *about]
+        return '\n'.join(map(printable, lines))
 
 def load_digits_model(
     file, # A model or a checkpoint, as `Learner.save` and `CheckpointCallback` write them
@@ -193,5 +194,5 @@ def load_digits_model(
         check_facts(facts)
         n_out = list(model.parameters())[-1].numel()
         require(len(labels) == max(n_out, 2), f'it has {len(labels)} labels for {n_out} scores')
-    except ValueError as e: raise ValueError(f'{file} is not read: {e}') from None
+    except ValueError as e: raise ValueError(printable(f'{file} is not read: {e}')) from None
     return DigitsModel(model, facts)

@@ -17,7 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from .. import schedule # gives Learner its fit_one_cycle
 from ..baseline import PixelSimilarity, rmse_distance
 from ..data.cache import atomic_write
-from ..data.checks import require
+from ..data.checks import printable, require
 from ..data.digits import get_digits
 from ..data.sources import named_sources
 from ..dataloader import DataLoaders
@@ -27,8 +27,9 @@ from ..losses import batch_accuracy
 from ..training import Epoch
 from . import callbacks # a learner then ends where the loss is not finite
 from .calibration import calibration_facts
+from .rebuild import of_kinds
 from .recipes import check_settings, default_settings, recipes, settings_for
-from .report import plot_report, printable
+from .report import plot_report
 from .resume import CheckpointCallback, checkpoints
 from .store import load_tensors
 
@@ -100,8 +101,14 @@ def fit_with_checkpoints(out, learn, **kwargs):
     except (KeyboardInterrupt, SystemExit) as e:
         if not checkpoints(out): raise
         how = f'to go on: fastsgd_train --resume {out}'
-        print(f'\nfastsgd_train: stopped in epoch {learn.epoch}; {how}', file=sys.stderr)
+        print('\n' + printable(f'fastsgd_train: stopped in epoch {learn.epoch}; {how}'), file=sys.stderr)
         raise SystemExit(143 if isinstance(e, SystemExit) else 130) from None
+
+@contextmanager
+def _saying(what):
+    "Ctrl-C says what is there already, or how to go on"
+    try: yield
+    except KeyboardInterrupt as e: raise KeyboardInterrupt(str(e) or (f'interrupted; {what}' if what else '')) from None
 
 def save_run(out, learn, digits, baseline):
     "The model, a table of its epochs and the report into the folder `out`, in place of the checkpoints"
@@ -109,15 +116,20 @@ def save_run(out, learn, digits, baseline):
     history = [Epoch(i, *row, seconds) for i, (row, seconds) in enumerate(rows)]
     probs, reached = probabilities(learn.get_preds(act=lambda o: o)[0]), history[-1].metric
     learn.save(out/'model', baseline_rmse=baseline, calibration=calibration_facts(probs, digits.valid.y))
+    with _saying(f'the model is saved in {out}; for its report: fastsgd_train --resume {out}'):
+        _tell_run(out, learn, digits, baseline, history, probs)
+    if reached < baseline - 1e-6: print('This is below the baseline: try more --epochs, or another --lr')
+    print(f'{printable(digits.source)}, {len(digits.valid.y):,} validation images: baseline {baseline:.4f}, '
+          f'trained {reached:.4f}, in {sum(h.time for h in history):.1f} s')
+
+def _tell_run(out, learn, digits, baseline, history, probs):
+    "The table of the epochs and the report; then the checkpoints are not needed any more"
     with atomic_write(out/'history.csv') as tmp, open(tmp, 'w', newline='', encoding='utf-8') as f:
         csv.writer(f).writerows([('epoch', 'train_loss', 'valid_loss', 'accuracy', 'time'), *history])
     fig = plot_report(history, learn.model, digits, probs, baseline)
     with atomic_write(out/'report.png') as tmp: fig.savefig(tmp, dpi=100, format='png')
     for f in checkpoints(out): f.unlink()
     print(f'\nSaved in {printable(out)}: model.safetensors, history.csv, report.png')
-    if reached < baseline - 1e-6: print('This is below the baseline: try more --epochs, or another --lr')
-    print(f'{printable(digits.source)}, {len(digits.valid.y):,} validation images: baseline {baseline:.4f}, '
-          f'trained {reached:.4f}, in {sum(h.time for h in history):.1f} s')
 
 def train_in(out, digits, s, device, **kwargs):
     "Measure the baseline, train with the settings `s`, and save the results in the folder `out`"
@@ -127,7 +139,7 @@ def train_in(out, digits, s, device, **kwargs):
     print(f'Baseline (pixel similarity, RMSE): accuracy {baseline:.4f}\n')
     learn = make_learner(digits, s, device)
     fit_with_checkpoints(out, learn, **kwargs)
-    save_run(out, learn, digits, baseline)
+    with _saying(f'to go on: fastsgd_train --resume {out}'): save_run(out, learn, digits, baseline)
 
 # %% ../../nbs/tools/train.ipynb #a65a0bcd
 def fastsgd_train(
@@ -161,7 +173,8 @@ def resumed(folder, asked):
     require(folder.is_dir(), f'there is no folder {folder} to go on with', FileNotFoundError)
     require(kept := checkpoints(folder), f'no checkpoint in {folder} to go on with{done}', FileNotFoundError)
     s = load_tensors(kept[-1])[1].get('settings')
-    require(s, f'{kept[-1]} is of no run of fastsgd_train')
+    kinds = dict(source=str, labels=str, model=str, seed=int, wd=float, epochs=int, lr=(int, float), batch_size=int)
+    require(of_kinds(s, **kinds) and s['model'] in recipes, f'{kept[-1]} is of no run of fastsgd_train')
     require(s.get('schedule') == default_settings['schedule'], f'{kept[-1]} is of an older fastsgd without a cycle')
     for k, v in asked.items():
         same = v == s[k] or k == 'source' and (v == 'auto' or os.path.abspath(v) == s[k])
