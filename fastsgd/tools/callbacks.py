@@ -67,7 +67,7 @@ class EarlyStoppingCallback(Callback):
         self.place = names.index(one_of('monitor', self.monitor, names))
         require(self.dls.valid is not None or self.place == 0,
                 f'{self.monitor} cannot be monitored without a validation set')
-        self.best, self.best_epoch = -math.inf, -1
+        self.best, self.best_epoch = -math.inf, self.start_epoch - 1
 
     def after_epoch(self):
         row = self.recorder.values[-1]
@@ -75,7 +75,8 @@ class EarlyStoppingCallback(Callback):
         value = -row[self.place] if re.search('loss|error', self.monitor) else row[self.place]
         if value > self.best + self.min_delta: self.best, self.best_epoch = value, self.epoch
         elif self.epoch - self.best_epoch >= self.patience:
-            print(f'{self.monitor} has not become better since epoch {self.best_epoch}: stopping')
+            since = f'become better since epoch {self.best_epoch}' if self.best > -math.inf else 'been a number so far'
+            print(f'{self.monitor} has not {since}: stopping')
             raise CancelFitException
     def state_dict(self): return {'best': self.best, 'best_epoch': self.best_epoch}
     def load_state_dict(self, state): vars(self).update(state)

@@ -29,7 +29,8 @@ from . import callbacks # a learner then ends where the loss is not finite
 from .calibration import calibration_facts
 from .recipes import check_settings, default_settings, recipes, settings_for
 from .report import plot_report, printable
-from .resume import CheckpointCallback, checkpoints
+from .checkpoints import checkpoints, facts_in, of_run
+from .resume import CheckpointCallback
 from .store import load_tensors
 
 # %% ../../nbs/tools/train.ipynb #e2cbeee3
@@ -101,7 +102,7 @@ def fit_with_checkpoints(out, learn, **kwargs):
         if not checkpoints(out): raise
         how = f'to go on: fastsgd_train --resume {out}'
         print(f'\nfastsgd_train: stopped in epoch {learn.epoch}; {how}', file=sys.stderr)
-        raise SystemExit(143 if isinstance(e, SystemExit) else 130) from None
+        raise SystemExit(e.code if isinstance(e, SystemExit) else 130) from None
 
 def save_run(out, learn, digits, baseline):
     "The model, a table of its epochs and the report into the folder `out`, in place of the checkpoints"
@@ -113,7 +114,7 @@ def save_run(out, learn, digits, baseline):
         csv.writer(f).writerows([('epoch', 'train_loss', 'valid_loss', 'accuracy', 'time'), *history])
     fig = plot_report(history, learn.model, digits, probs, baseline)
     with atomic_write(out/'report.png') as tmp: fig.savefig(tmp, dpi=100, format='png')
-    for f in checkpoints(out): f.unlink()
+    for f in of_run(out, facts_in(checkpoints(out)[-1])['run'])[0]: f.unlink()
     print(f'\nSaved in {printable(out)}: model.safetensors, history.csv, report.png')
     if reached < baseline - 1e-6: print('This is below the baseline: try more --epochs, or another --lr')
     print(f'{printable(digits.source)}, {len(digits.valid.y):,} validation images: baseline {baseline:.4f}, '
