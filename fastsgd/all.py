@@ -7,6 +7,7 @@ from fastsgd.data.strokes import *
 from fastsgd.data.ink import *
 from fastsgd.data.reading import *
 from fastsgd.data.cache import *
+from fastsgd.data.chance import *
 from fastsgd.data.arrays import *
 from fastsgd.data.objects import *
 from fastsgd.data.tables import *
@@ -37,6 +38,7 @@ from fastsgd.tools.calibration import *
 from fastsgd.tools.speed import *
 from fastsgd.tools.rebuild import *
 from fastsgd.tools.store import *
+from fastsgd.tools.checkpoints import *
 from fastsgd.tools.resume import *
 from fastsgd.tools.photo import *
 from fastsgd.tools.report import *

@@ -14,15 +14,13 @@ import safetensors.torch
 import torch
 from fastcore.basics import patch
 from torch import nn
-from .. import __version__
 from ..data.cache import atomic_write
 from ..data.checks import printable, require
 from ..data.reading import Reading, as_learned
 from ..interpret import probabilities
 from ..learner import Learner
-from ..losses import name_of
 from ..models import count_params
-from .rebuild import architecture, build_model, check_facts
+from .rebuild import build_model, check_facts, plain_facts
 
 # %% ../../nbs/tools/store.ipynb #813d5df3
 _format, _max_header, _max_file = 1, 2**20, 2**31 # of our files; bytes
@@ -39,7 +37,7 @@ def _checksum(tensors, facts):
 def save_tensors(file, tensors:dict, facts:dict):
     "Write names and tensors, and facts that JSON can hold; raises `ValueError` where not finite, `OSError` if it can't"
     tensors = {k: t.detach().cpu().clone(memory_format=torch.contiguous_format) for k, t in tensors.items()}
-    facts = json.loads(json.dumps({'fastsgd_format': _format, **facts}))
+    facts = plain_facts({'fastsgd_format': _format, **facts})
     facts['sha256'] = _checksum(tensors, facts)
     raw = safetensors.torch.save(tensors, metadata={k: json.dumps(v) for k, v in facts.items()})
     with atomic_write(file) as temporary: Path(temporary).write_bytes(raw)
@@ -91,15 +89,6 @@ def put_weights(model, tensors, said):
     model.load_state_dict({k: t.to(own[k].dtype) for k, t in new.items()}, assign=any(t.is_meta for t in own.values()))
 
 @patch
-def model_facts(self:Learner):
-    "What shall be known of the model later"
-    rec, loss, vocab = self.recorder, self.loss_func, getattr(self.dls, 'vocab', None)
-    return {'architecture': architecture(self.model), 'labels': None if vocab is None else list(vocab),
-            **getattr(self.dls, 'facts', {}), 'loss': name_of(loss),
-            'metrics': dict(zip(rec.metric_names[1:-1], rec.values[-1])) if rec.values else {},
-            'versions': {'fastsgd': __version__, 'torch': torch.__version__}}
-
-@patch
 def save(self:Learner,
     file, # Where to; the ending `.safetensors` is added
     **facts, # More that shall be known
@@ -113,9 +102,16 @@ def save(self:Learner,
 def load(self:Learner,
     file, # As given to `save`
 )->Learner: # The learner itself
-    "Load weights into the model; raises `FileNotFoundError`, or `ValueError` where they do not fit or are damaged"
-    tensors, _ = load_tensors(f"{str(file).removesuffix('.safetensors')}.safetensors")
+    "Load weights, without what steps came before; raises `FileNotFoundError`, or `ValueError` (damaged, or no fit)"
+    tensors, facts = load_tensors(f"{str(file).removesuffix('.safetensors')}.safetensors")
     put_weights(self.model, tensors, f'the weights in {file} do not fit the model')
+    if (opt := self.opt) and any(p.requires_grad for p in self.model.parameters()):
+        self.create_opt() # to see how one begins: what the old one has summed up is of other weights
+        opt.state.clear()
+        if type(opt) is type(self.opt): opt.state.update(self.opt.state)
+        self.opt = opt
+    for rec in (cb for cb in self.cbs if cb.name == 'recorder'): # what it has measured was another model
+        rec.loaded = rec.values, len(rec.values), facts.get('metrics', {})
     return self
 
 class DigitsModel:

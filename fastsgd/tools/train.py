@@ -29,8 +29,9 @@ from . import callbacks # a learner then ends where the loss is not finite
 from .calibration import calibration_facts
 from .rebuild import of_kinds
 from .recipes import check_settings, default_settings, recipes, settings_for
-from .report import plot_report
-from .resume import CheckpointCallback, checkpoints
+from .report import plot_report, printable
+from .checkpoints import checkpoints, facts_in, of_run
+from .resume import CheckpointCallback
 from .store import load_tensors
 
 # %% ../../nbs/tools/train.ipynb #e2cbeee3
@@ -102,7 +103,7 @@ def fit_with_checkpoints(out, learn, **kwargs):
         if not checkpoints(out): raise
         how = f'to go on: fastsgd_train --resume {out}'
         print('\n' + printable(f'fastsgd_train: stopped in epoch {learn.epoch}; {how}'), file=sys.stderr)
-        raise SystemExit(143 if isinstance(e, SystemExit) else 130) from None
+        raise SystemExit(e.code if isinstance(e, SystemExit) else 130) from None
 
 @contextmanager
 def _saying(what):
@@ -128,7 +129,7 @@ def _tell_run(out, learn, digits, baseline, history, probs):
         csv.writer(f).writerows([('epoch', 'train_loss', 'valid_loss', 'accuracy', 'time'), *history])
     fig = plot_report(history, learn.model, digits, probs, baseline)
     with atomic_write(out/'report.png') as tmp: fig.savefig(tmp, dpi=100, format='png')
-    for f in checkpoints(out): f.unlink()
+    for f in of_run(out, facts_in(checkpoints(out)[-1])['run'])[0]: f.unlink()
     print(f'\nSaved in {printable(out)}: model.safetensors, history.csv, report.png')
 
 def train_in(out, digits, s, device, **kwargs):
