@@ -31,6 +31,7 @@ from fastsgd.schedule import *
 from fastsgd.convnet import *
 from fastsgd.tools.callbacks import *
 from fastsgd.tools.fastai import *
+from fastsgd.tools.fastai_learner import *
 from fastsgd.tools.mapped import *
 from fastsgd.tools.calibration import *
 from fastsgd.tools.speed import *

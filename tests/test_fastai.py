@@ -1,7 +1,9 @@
 "The same work in fastai's Learner and in ours, on whichever fastai is installed"
 import subprocess, sys
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import fastsgd.all
@@ -110,3 +112,65 @@ assert SGD is {second}.SGD
 print('fine')'''
     out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert out.stdout.strip().endswith('fine'), out.stderr
+
+# --- its names and callbacks in our Learner --------------------------------------------------------
+
+def weights(learn): return torch.cat([p.detach().flatten() for p in learn.model.parameters()])
+
+def agree(ours, theirs):
+    "The same weights, and the same numbers in the table (fastai smooths the loss of training)"
+    torch.testing.assert_close(weights(ours), weights(theirs), atol=1e-4, rtol=0)
+    rows = [torch.tensor([list(row)[1:] for row in learn.recorder.values]) for learn in (ours, theirs)]
+    torch.testing.assert_close(*rows, atol=1e-5, rtol=0)
+
+@pytest.mark.parametrize('n', (1, 1., np.int64(1), np.float64(1)))
+def test_epochs_of_any_kind_of_number(fastai, n):
+    learn = get_learner(fastsgd.all)
+    quiet(learn, 'fit', n)
+    assert len(learn.recorder.values) == 1
+    for bad in (1.5, '1', True, float('nan'), float('inf')):
+        with pytest.raises(TypeError, match='n_epoch must be a whole number'): learn.fit(bad)
+
+def test_a_learner_made_as_fastais(fastai, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    def split(m): return [list(m[0].parameters()), list(m[2].parameters())]
+    learns = [get_learner(m, splitter=split, wd_bn_bias=True, train_bn=True, wd=0.1, model_dir='kept') for m in
+              (fastsgd.all, fastai.learner)]
+    for learn in learns:
+        quiet(learn, 'fit', 1)
+        quiet(learn, 'one_batch', 2, next(iter(learn.dls.valid)))
+        assert learn.iter == 2 and learn.path/learn.model_dir == Path('kept')
+        file = learn.save('x')
+        assert file.is_file() and file.parent == learn.path/'kept'
+        learn.load('x')
+        assert [len(g['params']) for g in learn.opt.param_groups] == [2, 2]
+    agree(*learns)
+    by_torch = get_learner(fastsgd.all, splitter=split, opt_func=torch.optim.SGD)
+    by_fastai = get_learner(fastsgd.all, splitter=split, opt_func=fastai.vision.all.SGD)
+    for learn in (by_torch, by_fastai):
+        quiet(learn, 'fit', 1)
+        assert len(learn.opt.param_groups) == 2
+    own, plain = fastsgd.all.Callback(), fastsgd.all
+    assert plain.Learner(learn.dls, learn.model, mnist_loss, SGD, 0.1, None, own, default_cbs=False).cbs == [own]
+
+def test_the_loss_that_comes_with_the_data(fastai):
+    x, y = torch.randn(64, 4), torch.randn(64, 1)
+    dataset = torch.utils.data.TensorDataset(x, y)
+    dls = DataLoaders(fastsgd.all.DataLoader(dataset), fastsgd.all.DataLoader((x, y)))
+    for module, error in ((fastsgd.all, TypeError), (fastai.learner, AssertionError)):
+        with pytest.raises(error, match='loss'): module.Learner(dls, torch.nn.Linear(4, 1))
+    dataset.loss_func = torch.nn.functional.mse_loss
+    for module in (fastsgd.all, fastai.learner):
+        assert module.Learner(dls, torch.nn.Linear(4, 1)).loss_func is dataset.loss_func
+    assert dls.valid_ds[3][0].equal(x[3]) and DataLoaders(dls.train).valid_ds is None
+
+def test_vision_learner_takes_our_loaders(fastai):
+    from torchvision.models import resnet18
+    x, y = torch.rand(32, 1, 28, 28), torch.arange(32) % 10
+    dls = DataLoaders(fastsgd.all.DataLoader((x, y), 16), fastsgd.all.DataLoader((x, y), 16), vocab=range(10))
+    with pytest.raises(AssertionError, match='loss'):
+        fastai.vision.all.vision_learner(dls, resnet18, pretrained=False, n_in=1, opt_func=SGD)
+    learn = fastai.vision.all.vision_learner(dls, resnet18, pretrained=False, n_in=1, opt_func=SGD,
+                                              loss_func=cross_entropy)
+    quiet(learn, 'fit', 1, 0.01)
+    assert learn.get_preds()[0].shape == (32, 10)
