@@ -38,5 +38,6 @@ from fastsgd.tools.speed import *
 from fastsgd.tools.rebuild import *
 from fastsgd.tools.store import *
 from fastsgd.tools.resume import *
+from fastsgd.tools.fastai_callbacks import *
 from fastsgd.tools.photo import *
 from fastsgd.tools.report import *
