@@ -33,6 +33,7 @@ from fastsgd.convnet import *
 from fastsgd.tools.measures import *
 from fastsgd.tools.callbacks import *
 from fastsgd.tools.fastai import *
+from fastsgd.tools.fastai_learner import *
 from fastsgd.tools.mapped import *
 from fastsgd.tools.calibration import *
 from fastsgd.tools.speed import *
@@ -40,5 +41,6 @@ from fastsgd.tools.rebuild import *
 from fastsgd.tools.store import *
 from fastsgd.tools.checkpoints import *
 from fastsgd.tools.resume import *
+from fastsgd.tools.fastai_callbacks import *
 from fastsgd.tools.photo import *
 from fastsgd.tools.report import *
