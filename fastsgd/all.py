@@ -29,6 +29,7 @@ from fastsgd.recorder import *
 from fastsgd.interpret import *
 from fastsgd.schedule import *
 from fastsgd.convnet import *
+from fastsgd.tools.measures import *
 from fastsgd.tools.callbacks import *
 from fastsgd.tools.fastai import *
 from fastsgd.tools.mapped import *

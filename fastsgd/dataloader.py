@@ -23,7 +23,7 @@ def to_device(batch, device):
 class DataLoader:
     "Batches of a dataset, each picked out at once; unshuffled batches of tensors are views of them"
     def __init__(self,
-        dataset, # A tuple of equally long tensors such as `(x, y)`, or what has length and items
+        dataset, # A tuple of equally long tensors or arrays such as `(x, y)`, or what has length and items
         batch_size:int=64, # Items in a batch
         shuffle:bool=False, # In a new random order in each epoch?
         drop_last:bool=False, # Leave out the last batch if it isn't full?
@@ -56,7 +56,11 @@ def tensors_of(self:DataLoader, dataset):
     kinds = [type(t) for t in tensors] if isinstance(tensors, tuple) else []
     require(np.memmap not in kinds, 'a memory-mapped array needs a loader that reads blocks of it: '
             'take fastsgd.tools.mapped.MappedDataLoader', TypeError)
-    return tensors if kinds and all(issubclass(k, torch.Tensor) for k in kinds) else None
+    if not any(issubclass(k, (torch.Tensor, np.ndarray)) for k in kinds): return None
+    try: return tuple(t if isinstance(t, torch.Tensor) else torch.as_tensor(np.ascontiguousarray(t))
+                            for t in tensors)
+    except (TypeError, ValueError) as e:
+        raise TypeError(f'no tensor can be made of the data: {e}') from None
 
 @patch
 def place(self:DataLoader, device, seed):
@@ -76,7 +80,6 @@ def create_batch(self:DataLoader, places):
     if isinstance(places, slice): return tuple(t[places] for t in self.tensors) # views: no copies
     return tuple(t.index_select(0, places) for t in self.tensors)
 
-# %% ../nbs/06_mini_batches.ipynb #409c05d3
 @patch
 def new_order(self:DataLoader):
     "The places of all items in the order of a new epoch; `None` for the order of the data"

@@ -120,7 +120,8 @@ def top_losses(
     k:int=9, # How many; all if there are fewer
 )->tuple: # The losses, largest first, and where they are: `[k]` and int64 `[k]`
     "The items with the largest loss, `-log` of the probability of the true label"
-    losses = -each_label(probs).gather(1, y[:, None])[:, 0].clamp(min=1e-38).log()
+    one_label_each(probs := each_label(probs), y)
+    losses = -probs.gather(1, y[:, None])[:, 0].clamp(min=1e-38).log()
     return losses.topk(min(k, len(y)))
 
 # %% ../nbs/13_full_mnist.ipynb #c5e2d816

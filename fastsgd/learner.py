@@ -36,7 +36,7 @@ class Learner(Step):
         require(hasattr(dls, 'train'), 'dls must be DataLoaders, or a pair of training and '
                 f'validation batches, not {type(dls).__name__}', TypeError)
         require(isinstance(model, nn.Module), f'model must be an nn.Module, not {model}', TypeError)
-        for f in (loss_func, opt_func, *listify(metrics)):
+        for f in (loss_func, opt_func, *(getattr(m, 'accumulate', m) for m in listify(metrics))):
             require(callable(f), f'loss, opt_func, metrics must be functions, not {f!r}', TypeError)
         self.dls, self.model, self.loss_func, self.opt_func = dls, model, loss_func, opt_func
         self.lr, self.wd, self.metrics, self.opt = lr, wd, listify(metrics), None
@@ -61,7 +61,7 @@ def all_batches(self:Learner, dl, stage):
     first, device, batch = getattr(self.dl, 'first', 0), self.device, None
     with torch.set_grad_enabled(self.training):
         for self.iter, batch in enumerate(self.dl, first):
-            is_there = type(batch[0]) is torch.Tensor and batch[0].device == device
+            is_there = type(o := next(iter(batch))) is torch.Tensor and o.device == device
             self.one_batch(batch if is_there else to_device(batch, device))
     require(first or batch, f'no batch to {stage} with: an iterator can be gone through only once')
     self(f'after_{stage}')

@@ -26,10 +26,10 @@ class BatchNotes(Callback):
         values = [learn.loss.detach()] # asking for its number would make a graphics card wait
         if learn.training:
             for k, v in get_hypers(learn.opt).items(): self.hps.setdefault(k, []).append(v)
-        else: values += [torch.as_tensor(m(learn.pred, *learn.yb)) for m in learn.metrics]
+        else: values += [torch.as_tensor(self.measure(m)) for m in learn.metrics]
         for column, v in zip(self.noted, values): column.append(v)
         self.sizes.append(len(learn.xb[0]))
-
+    def measure(self, metric): return metric(self.pred, *self.yb)
     def means(self): # in which each item counts the same
         shares = torch.tensor(self.sizes, dtype=torch.float64)/sum(self.sizes)
         return [(torch.stack(c).flatten().double().cpu()@shares).item() for c in self.noted if c]
@@ -43,7 +43,7 @@ class Recorder(BatchNotes):
         self.noted, self.sizes, self.row = [[]], [], []
     def before_fit(self):
         self.__init__() # each run starts with empty pages
-        names = [getattr(getattr(m, 'func', m), '__name__', type(m).__name__) for m in self.metrics]
+        names = [name_of(getattr(m, 'func', m)) for m in self.metrics]
         self.metric_names = ['epoch', 'train_loss', 'valid_loss', *names, 'time']
     def before_epoch(self): self.start, self.row = time.perf_counter(), []
     def after_train(self):
@@ -129,6 +129,7 @@ def validate(self:Learner, ds_idx:int=1, dl=None, cbs=None)->list: # Loss and me
     return recorder.row
 
 # %% ../nbs/12_recorder.ipynb #1ae16f53
+from .losses import name_of, read_scores
 def in_order(dl):
     "All items in the order of the data, from a loader of ours, PyTorch's or fastai's"
     shuffled = isinstance(getattr(dl, 'sampler', None), torch.utils.data.RandomSampler)
@@ -140,11 +141,10 @@ def in_order(dl):
 def get_preds(self:Learner, ds_idx:int=1, dl=None, with_input:bool=False, with_decoded:bool=False,
               act=None)->tuple: # Predictions and targets (`None` if there are none), on the CPU
     "What the model says of all items, in their order, by `act` (the loss's `activation` if `None`)"
-    got, same = [], lambda p: p
+    got = []
     def note(): got.append((self.xb if with_input else (), [self.pred], self.yb))
     dl = in_order(self.dls[ds_idx] if dl is None else dl)
     self.validate(ds_idx, dl, Callback(after_batch=note))
-    xs, (preds,), ys = [[torch.cat(c).cpu() for c in zip(*part)] for part in zip(*got)]
-    preds = (act or getattr(self.loss_func, 'activation', None) or same)(preds)
-    res = (*xs, preds, ys[0] if len(ys) == 1 else tuple(ys) or None)
-    return (*res, getattr(self.loss_func, 'decodes', same)(preds)) if with_decoded else res
+    xs, (scores,), ys = [[torch.cat(c).cpu() for c in zip(*part)] for part in zip(*got)]
+    preds, answers = read_scores(self.loss_func, scores, act)
+    return (*xs, preds, ys[0] if len(ys) == 1 else tuple(ys) or None, *[answers]*bool(with_decoded))

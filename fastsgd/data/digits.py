@@ -46,6 +46,9 @@ class Digits:
             require(y.ndim == 1 and x.shape == (len(y), 28, 28) and is_images and y.dtype == torch.int64,
                     f'{name}: expected x as float32 [n, 28, 28] and y as int64 [n], '
                     f'got {x.dtype} {list(x.shape)} and {y.dtype} {list(y.shape)}')
+            least, most = x.aminmax() if len(y) and isinstance(x, torch.Tensor) else (0, 1)
+            require(0 <= least <= most <= 1, f'{name}: pixels are floats from {least:g} to {most:g}, where 0 (paper) '
+                    'to 1 (ink) are meant: Digits.from_pairs reads other scales')
             low, high = (int(y.min()), int(y.max())) if len(y) else (0, -1)
             require(0 <= low and high < len(self.labels), f'{name}: y runs from {low} to {high}, '
                     f'but there are {len(self.labels)} labels')

@@ -7,6 +7,7 @@ __all__ = ['never_sure', 'calibration', 'plot_calibration', 'sure_from', 'calibr
 
 # %% ../../nbs/tools/calibration.ipynb #b7a051a7
 import torch
+from ..data.checks import one_label_each
 from ..interpret import each_label
 
 # %% ../../nbs/tools/calibration.ipynb #09a1e6ed
@@ -16,7 +17,8 @@ def calibration(
     n_bins:int=10, # Into how many groups, of equal width from 0 to 1
 )->tuple: # For each group that has any: mean probability, share right, number of items; and the mean gap over all
     "How sure the model was of its answers, and how often it was right"
-    (p, called), y = each_label(probs).cpu().max(1), y.cpu()
+    one_label_each(probs := each_label(probs), y)
+    (p, called), y = probs.cpu().max(1), y.cpu()
     group = (p*n_bins).long().clamp(max=n_bins - 1)
     n = group.bincount(minlength=n_bins)
     sure, right = ((group.bincount(v, n_bins)/n)[n > 0].float() for v in (p, (called == y).float()))
@@ -47,7 +49,8 @@ def sure_from(
     right:float=0.99, # The share that shall be right
 )->float: # Above 0.5; `never_sure` if there is none
     "The lowest probability such that of the answers with at least that, this share was right"
-    (p, called), y = each_label(probs).cpu().max(1), y.cpu()
+    one_label_each(probs := each_label(probs), y)
+    (p, called), y = probs.cpu().max(1), y.cpu()
     p, order = p.sort(descending=True)
     share = (called == y)[order].double().cumsum(0)/torch.arange(1, len(p) + 1)
     last = p > torch.cat([p[1:], p.new_tensor([-1.])]) # of those that are as sure as each other

@@ -6,11 +6,14 @@
 __all__ = ['TerminateOnNaNCallback', 'EarlyStoppingCallback', 'GradientClip', 'MixedPrecision']
 
 # %% ../../nbs/tools/callbacks.ipynb #b814adbb
-import math, re, torch
+import math, torch, warnings
+from collections.abc import Mapping
+from fastcore.basics import patch
 from torch import nn
-from ..callback import Callback, CancelFitException
+from ..callback import Callback, CancelBatchException, CancelFitException
 from ..data.checks import one_of, require
 from ..learner import Learner, default_cbs, get_hypers
+from .measures import better_sign
 
 class TerminateOnNaNCallback(Callback):
     "Stops the training with a `FloatingPointError` when the loss of a batch is not finite"
@@ -35,27 +38,52 @@ class TerminateOnNaNCallback(Callback):
 
 default_cbs.append(TerminateOnNaNCallback)
 
+@patch
+def create_opt(self:Learner):
+    "Before the first step, also warns where images seem to go from 0 to 255"
+    self._orig_create_opt()
+    x = (getattr(self.dls.train, 'tensors', None) or [torch.zeros(0)])[0][:256]
+    if not x.is_floating_point() or x[:1].numel() != 784: return
+    low, high = x.aminmax()
+    if low >= 0 and high > 2: warnings.warn(f'the images to learn from go from {low:g} to {high:g}, where 0 to 1 is '
+                                            'usual: get_digits brings them there, or divide them by 255', stacklevel=3)
+@patch
+def one_batch(self:Learner, batch):
+    "Batches that are dictionaries, too: whoever replaces `predict_batch` and `get_loss` finds them in `learn.batch`"
+    if not isinstance(batch, Mapping): return self._orig_one_batch(batch)
+    for part in ('predict_batch', 'get_loss'):
+        f = getattr(self, part)
+        require(getattr(f, '__func__', f) is not getattr(Learner, part), 'the batches are dictionaries of '
+                f'{", ".join(map(str, batch))}: replace predict_batch and get_loss by those of a callback or of a '
+                'subclass of Learner, which find the batch in learn.batch', TypeError)
+    self.batch, self.xb = batch, (*batch.values(),)
+    self.yb, self.pred, self.loss = self.xb, None, None
+    self.with_events(self.do_one_batch, 'batch', CancelBatchException)
+
 # %% ../../nbs/tools/callbacks.ipynb #50368633
 class EarlyStoppingCallback(Callback):
     "Ends the training when what is monitored has not become better for `patience` epochs"
     order, run_lr_find = 70, False
     def __init__(self,
-        monitor:str='valid_loss', # A column of the table: smaller is better if it is a loss or error
+        monitor:str='valid_loss', # A column of the table
         min_delta:float=0., # What counts as better
         patience:int=1, # How many epochs without it
-    ): self.monitor, self.min_delta, self.patience = monitor, min_delta, patience
+        mode:str='auto', # Is less better (`'min'`), or more (`'max'`)? `'auto'` tells by the name
+        comp=None, # fastai's way to say it: `np.less` or `np.greater`
+    ):
+        self.monitor, self.min_delta, self.patience, self.way = monitor, min_delta, patience, (mode, comp)
 
     def before_fit(self):
         names = self.recorder.metric_names[1:-1]
         self.place = names.index(one_of('monitor', self.monitor, names))
         require(self.dls.valid is not None or self.place == 0,
                 f'{self.monitor} cannot be monitored without a validation set')
-        self.best, self.best_epoch = -math.inf, -1
+        self.best, self.best_epoch, self.sign = -math.inf, -1, better_sign(self.monitor, *self.way)
 
     def after_epoch(self):
         row = self.recorder.values[-1]
         if len(row) <= self.place: return # an epoch that was canceled
-        value = -row[self.place] if re.search('loss|error', self.monitor) else row[self.place]
+        value = self.sign*row[self.place]
         if value > self.best + self.min_delta: self.best, self.best_epoch = value, self.epoch
         elif self.epoch - self.best_epoch >= self.patience:
             print(f'{self.monitor} has not become better since epoch {self.best_epoch}: stopping')

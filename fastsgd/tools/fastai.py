@@ -150,11 +150,12 @@ def clear_state(self:SGD):
     for state in self.state.values(): state.pop('buf', None)
 
 # %% ../../nbs/tools/fastai.ipynb #bad26a03
+Learner.to_detach = lambda self, b, cpu=True, gather=True: to_device(b.detach(), 'cpu' if cpu else b.device)
 Learner.x, Learner.y = (property(lambda self, part=part: detuplify(getattr(self, part))) for part in ('xb', 'yb'))
 @patch
-def predict(self:Learner, item)->tuple: # Label, the answer in the form of the targets, and the prediction
-    "What the model says of one image, which may be anything that `test_dl` takes"
-    x, preds, _, dec = self.get_preds(dl=self.dls.test_dl([item]), with_input=True, with_decoded=True)
+def predict(self:Learner, item, act=None)->tuple: # Label, the answer in the form of the targets, and the prediction
+    "What the model says of one image, which may be anything that `test_dl` takes; `act` as for `get_preds`"
+    x, preds, _, dec = self.get_preds(dl=self.dls.test_dl([item]), with_input=True, with_decoded=True, act=act)
     return self.dls.decode_batch((x, dec))[0][1], dec[0], preds[0]
 @patch
 def show_results(self:Learner, ds_idx:int=1, dl=None, max_n:int=9, shuffle:bool=True):

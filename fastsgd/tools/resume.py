@@ -10,7 +10,6 @@ __all__ = ['take_apart', 'put_together', 'random_state', 'set_random_state', 'Re
 import copy, json, math, random, signal, threading
 from pathlib import Path
 from tempfile import TemporaryFile
-
 import numpy as np
 import torch
 from fastcore.basics import patch
@@ -19,6 +18,7 @@ from ..data.checks import require, whole
 from ..dataloader import DataLoader
 from ..learner import set_hyper
 from ..recorder import Recorder
+from .measures import better_sign
 from .store import load_tensors, of_training, put_weights, save_tensors
 
 # %% ../../nbs/tools/resume.ipynb #93ce01d5
@@ -86,11 +86,12 @@ class CheckpointCallback(Callback):
         folder, # Where to; made if need be
         every_epochs:int=1, # After so many epochs
         every_batches:int=None, # Also after so many batches, counted from the start of the training
-        monitor:str=None, # Also keep the best by this column, `best.safetensors`; a `loss` or `error` should be small
+        monitor:str=None, # Also keep the best by this column, `best.safetensors`
         keep:int=2, # How many checkpoints to keep
         resume=False, # Go on from the newest in `folder`, if there is one? Or the path of a file, or of another folder
+        mode:str='auto', comp=None, # Which way is better, as `better_sign` takes it
     ):
-        self.folder, self.monitor, self.resume = Path(folder), monitor, resume
+        self.folder, self.monitor, self.resume, self.way = Path(folder), monitor, resume, (mode, comp)
         self.every_epochs, self.keep = whole('every_epochs', every_epochs, 1), whole('keep', keep, 1)
         self.every_batches = every_batches and whole('every_batches', every_batches, 1)
 
@@ -98,6 +99,7 @@ class CheckpointCallback(Callback):
         self.in_epoch, columns = isinstance(self.dls.train, DataLoader), self.recorder.metric_names[1:-1]
         require(self.monitor in [None, *columns],
                 f"there is no {self.monitor!r} to monitor: expected one of {', '.join(columns)}")
+        self.sign = self.monitor and better_sign(self.monitor, *self.way)
         require(self.in_epoch or not self.every_batches, 'checkpoints within an epoch need a fastsgd DataLoader')
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -135,8 +137,7 @@ class CheckpointCallback(Callback):
         done, self.trained = self.epoch + 1, None
         if self.monitor:
             i = self.recorder.metric_names.index(self.monitor) - 1
-            sign = -1 if 'loss' in self.monitor or 'error' in self.monitor else 1
-            *earlier, last = [sign*row[i] if len(row) > i else -math.inf for row in self.recorder.values]
+            *earlier, last = [self.sign*row[i] if len(row) > i else -math.inf for row in self.recorder.values]
             if last > max((v for v in earlier if v == v), default=-math.inf): self.learn.save(self.folder/'best')
         if self.stop or done % self.every_epochs == 0 or done == self.n_epoch: self.save(done, 0, self.state())
         if self.stop: self.leave()

@@ -20,6 +20,7 @@ from ..data.checks import require
 from ..data.reading import Reading, as_learned
 from ..interpret import probabilities
 from ..learner import Learner
+from ..losses import name_of
 from ..models import count_params
 from .rebuild import architecture, build_model, check_facts
 
@@ -94,7 +95,7 @@ def model_facts(self:Learner):
     "What shall be known of the model later"
     rec, loss, vocab = self.recorder, self.loss_func, getattr(self.dls, 'vocab', None)
     return {'architecture': architecture(self.model), 'labels': None if vocab is None else list(vocab),
-            **getattr(self.dls, 'facts', {}), 'loss': getattr(loss, '__name__', type(loss).__name__),
+            **getattr(self.dls, 'facts', {}), 'loss': name_of(loss),
             'metrics': dict(zip(rec.metric_names[1:-1], rec.values[-1])) if rec.values else {},
             'versions': {'fastsgd': __version__, 'torch': torch.__version__}}
 

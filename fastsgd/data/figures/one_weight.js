@@ -62,7 +62,10 @@ function draw() {
   const ink = pixels.filter(p => p[place] > 0).length
   says(`Row ${Math.floor(place/28)}, column ${place % 28}: ${ink} of the ${n} images have ink there. Changed by ` +
     `${signed(change)}: accuracy ${fmt(accuracyWith(change), 3)}, loss ${fmt(lossWith(change), 5)}. ` +
-    (ink ? `The accuracy has ${edges.length - 2} steps in this range.` : 'No ink, no effect: choose another weight.'))
+    (ink ? `The accuracy has ${edges.length - 2} steps in this range.` : 'No ink there: no stairs, and no slope.'))
+  const titled = (plot, text) => { plot.svg.querySelector('.title').textContent = text }
+  titled(stairs, ink ? 'Accuracy: a staircase' : 'Accuracy: flat')
+  titled(slope, ink ? 'Loss: a slope' : 'Loss: flat')
 }
 draw()
 const figure = {lossWith, accuracyWith, choose, start, get place() { return place }, get change() { return change }}

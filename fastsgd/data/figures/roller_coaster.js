@@ -43,7 +43,7 @@ const left = add(row, html('div')), right = add(row, html('div'))
 const plot = new Plot(left, {label: 'Measured speeds, and the curve', title: 'Measured and predicted',
   x: [-0.5, 19.5], y: [-30, 160], xlabel: 'time (seconds)', ylabel: 'speed (km/h)', height: 330})
 const small = ['a', 'b', 'c'].map(name => new Plot(right, {label: `Loss if only ${name} moves`, x: [-1, 1], y: [0, 1],
-  height: 128, bottom: 22, yticks: 2}))
+  height: 128, bottom: 22, yticks: 3}))
 const titles = small.map(p => { p.box[1] = 22; return add(p.svg, svg('text', {class: 'title', x: 56, y: 15})) })
 
 function ranges() {
@@ -84,8 +84,9 @@ function draw() {
   const rate = kind.lr.toFixed(7).replace(/0+$/, '')
   says((taken ? `After ${many} with learning rate ${rate}: the` : 'The') +
     ` loss (mean squared error) is ${fmt(now)}; the best parabola has ${fmt(best)}. ` +
-    (now < 1.02*best ? 'You can stop: no parabola is better.'
-                     : 'The red lines are the errors; the loss is the mean of their squares.'))
+    (fmt(now) === fmt(best) ? 'You can stop: no parabola is better.'
+      : now < 1.02*best ? 'You can stop: the best is hardly better.'
+      : 'The red lines are the errors; the loss is the mean of their squares.'))
 }
 ranges()
 draw()
