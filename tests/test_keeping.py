@@ -331,10 +331,35 @@ def test_lr_find_leaves_no_trace(train, capsys):
 def test_lr_find_says_which_of_the_two_it_is(capsys):
     learn = get_learner()
     learn.dls.train.tensors[0][3] = nan
-    with pytest.raises(ValueError, match='data that is not finite'): learn.lr_find(show_plot=False)
+    with pytest.raises(ValueError, match='data that is not finite'):
+        learn.lr_find(show_plot=False)
     learn = get_learner(train=[(x, y) for x, y in DataLoader(data(), 4)])
     learn.loss_func = lambda p, t: ((p - p.detach()).sum() + next(losses))
     losses = iter([1e-6, 1e-6, 1e-2]*99)
     with pytest.raises(ValueError, match='the model is trained already'): learn.lr_find(show_plot=False)
     losses = iter([1e-6, 1e-6, 1e-2]*99)
     with pytest.raises(ValueError, match='try less than 0.1'): learn.lr_find(start_lr=0.1, show_plot=False)
+
+class Stream(torch.utils.data.IterableDataset):
+    "Forty items, whatever its length is"
+    def __init__(self, said): self.said = said
+    def __len__(self): return self.said
+    def __iter__(self): return iter([*zip(*data(40))])
+
+@pytest.mark.parametrize('said', [16, 32, 48, 120])
+@pytest.mark.filterwarnings('ignore:Length of IterableDataset')
+def test_a_wrong_length_makes_no_schedule_jump(tmp_path, said):
+    learn = get_learner(train=torch.utils.data.DataLoader(Stream(said), 4))
+    line = ParamScheduler({'lr': lambda p: 1. - p})
+    with pytest.warns(UserWarning, match=f'are 10, not {said//4} as their length says') as said_so:
+        learn.fit(4, cbs=line)
+    assert len([w for w in said_so if 'as their length says' in str(w.message)]) == 1
+    lrs = learn.recorder.lrs
+    steps = [a - b for a, b in zip(lrs, lrs[1:])]
+    assert len(lrs) == 40 and -1e-9 < min(steps) and max(steps) < 0.08 and 0 < lrs[-1] < 0.05
+    with pytest.raises(RuntimeError):
+        get_learner(train=learn.dls.train).fit(4, cbs=[line, Ends(RuntimeError(), 'after_batch', 0),
+                                                       CheckpointCallback(tmp_path)])
+    again = get_learner(train=learn.dls.train)
+    with pytest.warns(UserWarning): again.fit(4, cbs=[line, CheckpointCallback(tmp_path, resume=True)])
+    assert again.recorder.lrs == lrs
