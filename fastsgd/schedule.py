@@ -12,6 +12,7 @@ from collections import namedtuple
 from copy import deepcopy
 from fastcore.basics import listify, patch
 from .callback import Callback, CancelEpochException, CancelFitException, Interrupted
+from .data.chance import same_chance
 from .data.checks import require, whole
 from .learner import Learner, set_hyper
 from .recorder import ProgressCallback, Recorder
@@ -47,8 +48,7 @@ class ParamScheduler(Callback):
     def before_fit(self):
         require(self.n_iter, 'a schedule needs training batches that have a length')
     def before_batch(self):
-        learn, p = self.learn, self.learn.pct_train
-        for name, f in self.scheds.items(): set_hyper(learn.opt, name, f(p))
+        for name, f in self.scheds.items(): set_hyper(self.opt, name, f(self.pct_train))
 
 @patch
 def plot_sched(self:Recorder, keys=None): # Which hyperparameters; all if `None`
@@ -112,11 +112,11 @@ def valley(lrs:list, losses:list)->int: # Place of the suggestion
             if losses[i] < losses[j]: longest[i] = max(longest[i], longest[j] + 1)
     end = longest.index(max(longest))
     start = end - longest[end]
-    third = (end - start)/3
-    return start + int(third) + int(third/2)
+    return start + int((end - start)/3) + int((end - start)/6)
 
 SuggestedLRs = namedtuple('SuggestedLRs', 'valley') # what `lr_find` gives: a learning rate
-Callback.run_lr_find, ProgressCallback.run_lr_find = True, False # is it there meanwhile?
+Callback.run_lr_find, Recorder.run_lr_find = True, False # is it there meanwhile?
+ProgressCallback.run_lr_find = False
 
 @patch
 def plot_lr_find(self:Recorder, place:int=None, ax=None): # Where the dot is; Matplotlib axes
@@ -134,17 +134,17 @@ def plot_lr_find(self:Recorder, place:int=None, ax=None): # Where the dot is; Ma
 @patch
 def lr_find(self:Learner, start_lr:float=1e-7, end_lr:float=10., num_it:int=100, show_plot:bool=True
 )->SuggestedLRs: # A learning rate to start with
-    "Try growing learning rates on `num_it` batches; model and optimizer stay as they were"
-    first, params = whole('num_it', num_it, 10)//10, self.model.parameters()
-    require(all(p.isfinite().all() for p in params),
-            'the weights are not finite any more: make a new model, or load one')
+    "Try growing learning rates on `num_it` batches, without a trace"
+    first, rec, ps = whole('num_it', num_it, 10)//10, Recorder(), self.model.parameters()
+    require(all(p.isfinite().all() for p in ps), 'the weights are not finite any more: load others')
+    absent = [cb for cb in self.cbs if not cb.run_lr_find]
     try:
-        with self.removed_cbs([cb for cb in self.cbs if not cb.run_lr_find]):
+        with same_chance(self.dls.train), self.added_cbs(rec, without=absent):
             self.fit(num_it, cbs=LRFinder(start_lr, end_lr, num_it))
     except Interrupted: raise Interrupted('interrupted: model and optimizer as they were') from None
-    rec = self.recorder
-    require(len(rec.losses) > first + 5, f'the loss exploded after {len(rec.losses)} batches: '
-            f'try a smaller start_lr than {start_lr:g}')
+    why = 'the model is trained already' if start_lr < 1e-6 else f'try less than {start_lr:g}'
+    if not all(o.isfinite().all() for o in self.xb + self.yb): why = 'data that is not finite'
+    require((n := len(rec.losses)) > first + 5, f'the loss exploded after {n} batches: {why}')
     place = first + valley(rec.lrs[first:-5], rec.smooth_losses()[first:-5])
     if show_plot: rec.plot_lr_find(place)
     return SuggestedLRs(rec.lrs[place])

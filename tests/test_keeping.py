@@ -261,3 +261,105 @@ def test_two_that_stop_early_keep_apart(tmp_path):
     b, a = both()[::-1]
     get_learner().fit(2, cbs=[b, a, CheckpointCallback(tmp_path, resume=True)])
     assert [a.best, b.best] == [cb.best for cb in first]
+
+# --- how it goes on --------------------------------------------------------------------------------
+
+def weighted(g): return torch.utils.data.WeightedRandomSampler([1.]*32, 32, generator=g)
+def at_random(g): return torch.utils.data.RandomSampler([*range(32)], generator=g)
+class Own:
+    "A sampler of the user's, with a generator of numpy's"
+    def __init__(self, g): self.rng = np.random.default_rng(0)
+    def __iter__(self): return iter(self.rng.permutation(32).tolist())
+    def __len__(self): return 32
+class Counting(Own):
+    "One whose order depends on what nobody can know"
+    def __init__(self, g): self.epoch = 0
+    def __iter__(self):
+        self.epoch += 1
+        return iter(torch.randperm(32, generator=torch.Generator().manual_seed(self.epoch)).tolist())
+
+def theirs(sampler, g=True):
+    g = torch.Generator().manual_seed(5) if g else None
+    return torch.utils.data.DataLoader([*zip(*data())], 8, sampler=sampler(g))
+
+@pytest.mark.parametrize('g', [True, False])
+@pytest.mark.parametrize('sampler', [weighted, at_random, Own])
+def test_the_order_of_any_sampler_goes_on(tmp_path, sampler, g):
+    whole = get_learner(train=theirs(sampler, g))
+    whole.fit(4)
+    with pytest.raises(RuntimeError):
+        ends = [Ends(RuntimeError(), 'after_batch', 0), CheckpointCallback(tmp_path)]
+        get_learner(train=theirs(sampler, g)).fit(4, cbs=ends)
+    other = get_learner(train=theirs(sampler, g))
+    torch.rand(3)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        other.fit(4, cbs=CheckpointCallback(tmp_path, resume=True))
+    for p, q in zip(whole.model.parameters(), other.model.parameters()): assert torch.equal(p, q)
+
+def test_an_order_that_cannot_be_known_is_named(tmp_path):
+    get_learner(train=theirs(Counting)).fit(1, cbs=CheckpointCallback(tmp_path))
+    with pytest.warns(UserWarning, match='may be another one than before'):
+        get_learner(train=theirs(Counting)).fit(2, cbs=CheckpointCallback(tmp_path, resume=True))
+
+def test_the_newest_is_what_is_written_in_it(tmp_path):
+    get_learner().fit(4, cbs=CheckpointCallback(tmp_path, keep=9))
+    for i, f in enumerate(checkpoints(tmp_path)): os.utime(f, (10**9 - i*1000,)*2) # a clock that is set back
+    learn = get_learner()
+    learn.fit(5, cbs=CheckpointCallback(tmp_path, resume=True, keep=9))
+    assert len(learn.recorder.values) == 5 and learn.recorder.values[3][0] < learn.recorder.values[0][0]
+    assert [facts_of(f)['training']['epoch'] for f in checkpoints(tmp_path)] == [1, 2, 3, 4, 5]
+    branch = CheckpointCallback(tmp_path, resume=tmp_path/'checkpoint_0002_000000.safetensors', keep=9)
+    get_learner().fit(3, cbs=branch) # what was made last is the newest, too, if its epoch is an earlier one
+    assert facts_of(checkpoints(tmp_path)[-1])['training']['epoch'] == 3
+
+@pytest.mark.parametrize('train', [lambda: DataLoader(data(), 8, shuffle=True, seed=0),
+                                   lambda: DataLoader(data(), 8, shuffle=True), lambda: theirs(Own)])
+def test_lr_find_leaves_no_trace(train, capsys):
+    def told(find):
+        learn = get_learner(train=train(), opt_func=lambda ps, lr: SGD(ps, lr=lr, mom=0.9))
+        if find: learn.lr_find(show_plot=False)
+        learn.fit(2)
+        record = copy.deepcopy(vars(learn.recorder)['values'])
+        if find: learn.lr_find(show_plot=False)
+        assert learn.recorder.values == record
+        learn.fit(1)
+        return [p.tolist() for p in learn.model.parameters()], torch.rand(1).item(), np.random.rand()
+    np.random.seed(0); first = told(False)
+    np.random.seed(0); assert told(True) == first
+
+def test_lr_find_says_which_of_the_two_it_is(capsys):
+    learn = get_learner()
+    learn.dls.train.tensors[0][3] = nan
+    with pytest.raises(ValueError, match='data that is not finite'):
+        learn.lr_find(show_plot=False)
+    learn = get_learner(train=[(x, y) for x, y in DataLoader(data(), 4)])
+    learn.loss_func = lambda p, t: ((p - p.detach()).sum() + next(losses))
+    losses = iter([1e-6, 1e-6, 1e-2]*99)
+    with pytest.raises(ValueError, match='the model is trained already'): learn.lr_find(show_plot=False)
+    losses = iter([1e-6, 1e-6, 1e-2]*99)
+    with pytest.raises(ValueError, match='try less than 0.1'): learn.lr_find(start_lr=0.1, show_plot=False)
+
+class Stream(torch.utils.data.IterableDataset):
+    "Forty items, whatever its length is"
+    def __init__(self, said): self.said = said
+    def __len__(self): return self.said
+    def __iter__(self): return iter([*zip(*data(40))])
+
+@pytest.mark.parametrize('said', [16, 32, 48, 120])
+@pytest.mark.filterwarnings('ignore:Length of IterableDataset')
+def test_a_wrong_length_makes_no_schedule_jump(tmp_path, said):
+    learn = get_learner(train=torch.utils.data.DataLoader(Stream(said), 4))
+    line = ParamScheduler({'lr': lambda p: 1. - p})
+    with pytest.warns(UserWarning, match=f'are 10, not {said//4} as their length says') as said_so:
+        learn.fit(4, cbs=line)
+    assert len([w for w in said_so if 'as their length says' in str(w.message)]) == 1
+    lrs = learn.recorder.lrs
+    steps = [a - b for a, b in zip(lrs, lrs[1:])]
+    assert len(lrs) == 40 and -1e-9 < min(steps) and max(steps) < 0.08 and 0 < lrs[-1] < 0.05
+    with pytest.raises(RuntimeError):
+        get_learner(train=learn.dls.train).fit(4, cbs=[line, Ends(RuntimeError(), 'after_batch', 0),
+                                                       CheckpointCallback(tmp_path)])
+    again = get_learner(train=learn.dls.train)
+    with pytest.warns(UserWarning): again.fit(4, cbs=[line, CheckpointCallback(tmp_path, resume=True)])
+    assert again.recorder.lrs == lrs

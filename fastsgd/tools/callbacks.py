@@ -53,7 +53,31 @@ class FreshOptimizer(Callback):
         warnings.warn('the optimizer had not the parameters of the model that want training, so it was made anew; '
                       f'of {len(known)} of {len(wanted)} it knows the earlier steps', stacklevel=2)
 
-default_cbs.extend([FreshOptimizer, TerminateOnNaNCallback])
+class _StepCounter(Callback):
+    "Counts the steps of an epoch: where a loader's length is wrong, it says so once, and schedules go by them"
+    order, run_valid = -15, False
+    def before_fit(self): self.known = 0, 0., None # from this epoch on, after this progress, so many steps in each
+    def progress(self, i):
+        start, done, n = self.known
+        n = n or self.n_iter
+        return done + (1 - done)*(self.epoch - start + (min(i/n, 1) if n else 0))/max(self.n_epoch - start, 1)
+    def after_train(self):
+        n, taken = self.known[2] or self.n_iter, self.iter + 1
+        if n == taken or not n or not self.learn.training: return
+        if not self.known[2]: warnings.warn(f'the training batches are {taken}, not {n} as their length says: from here'
+                                            ' on, schedules go by the steps taken', stacklevel=2)
+        self.known = self.epoch + 1, self.progress(taken), taken
+    def state_dict(self): return {'known': self.known}
+    def load_state_dict(self, state): vars(self).update(state)
+
+@patch(as_prop=True)
+def pct_train(self:Learner)->float: # Used by schedules
+    "How much of the training is done, 0 to 1"
+    for cb in self.cbs:
+        if isinstance(cb, _StepCounter): return cb.progress(self.iter)
+    return (self.epoch + (self.iter/self.n_iter if self.n_iter else 0))/self.n_epoch
+
+default_cbs.extend([FreshOptimizer, _StepCounter, TerminateOnNaNCallback])
 
 @patch
 def create_opt(self:Learner):
