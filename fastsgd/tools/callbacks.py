@@ -56,18 +56,21 @@ class FreshOptimizer(Callback):
 class _StepCounter(Callback):
     "Counts the steps of an epoch: where a loader's length is wrong, it says so once, and schedules go by them"
     order, run_valid = -15, False
-    def before_fit(self): self.known = 0, 0., None # from this epoch on, after this progress, so many steps in each
+    def before_fit(self): # from this epoch on, after this progress, so many steps in each
+        self.known, self.taken = (0, 0., None), 0
+    def before_train(self): self.taken = 0
+    def after_batch(self): self.taken += 1
     def progress(self, i):
         start, done, n = self.known
         n = n or self.n_iter
         return done + (1 - done)*(self.epoch - start + (min(i/n, 1) if n else 0))/max(self.n_epoch - start, 1)
     def after_train(self):
-        n, taken = self.known[2] or self.n_iter, self.iter + 1
+        n, taken = self.known[2] or self.n_iter, self.taken
         if n == taken or not n or not self.learn.training: return
         if not self.known[2]: warnings.warn(f'the training batches are {taken}, not {n} as their length says: from here'
                                             ' on, schedules go by the steps taken', stacklevel=2)
         self.known = self.epoch + 1, self.progress(taken), taken
-    def state_dict(self): return {'known': self.known}
+    def state_dict(self): return {'known': self.known, 'taken': self.taken}
     def load_state_dict(self, state): vars(self).update(state)
 
 @patch(as_prop=True)
@@ -79,19 +82,21 @@ def pct_train(self:Learner)->float: # Used by schedules
 
 default_cbs.extend([FreshOptimizer, _StepCounter, TerminateOnNaNCallback])
 
+_create_opt, _one_batch = Learner.create_opt, Learner.one_batch
 @patch
 def create_opt(self:Learner):
     "Before the first step, also warns where images seem to go from 0 to 255"
-    self._orig_create_opt()
+    _create_opt(self)
     x = (getattr(self.dls.train, 'tensors', None) or [torch.zeros(0)])[0][:256]
-    if not x.is_floating_point() or x[:1].numel() != 784: return
+    if not isinstance(x, torch.Tensor) or not x.is_floating_point() or x[:1].numel() != 784: return
     low, high = x.aminmax()
     if low >= 0 and high > 2: warnings.warn(f'the images to learn from go from {low:g} to {high:g}, where 0 to 1 is '
                                             'usual: get_digits brings them there, or divide them by 255', stacklevel=3)
 @patch
-def one_batch(self:Learner, batch):
+def one_batch(self:Learner, *args):
     "Batches that are dictionaries, too: whoever replaces `predict_batch` and `get_loss` finds them in `learn.batch`"
-    if not isinstance(batch, Mapping): return self._orig_one_batch(batch)
+    batch = args[-1]
+    if not isinstance(batch, Mapping): return _one_batch(self, *args)
     for part in ('predict_batch', 'get_loss'):
         f = getattr(self, part)
         require(getattr(f, '__func__', f) is not getattr(Learner, part), 'the batches are dictionaries of '

@@ -20,7 +20,7 @@ from ..data.sources import progress
 from .answers import (answer_cells, answer_columns, answer_json, answer_line, answer_many, pictures_of,
                                    told_accuracy)
 from .report import plot_answers, titled
-from .resume import checkpoints
+from .checkpoints import checkpoints
 from .store import load_digits_model
 from .train import fastsgd_train, _saying
 

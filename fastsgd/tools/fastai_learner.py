@@ -14,7 +14,7 @@ from torch.utils.data import TensorDataset
 from ..data.checks import require
 from ..dataloader import DataLoaders, to_device
 from .fastai import Learner # with what its notebook adds
-from .resume import put_together, take_apart
+from .checkpoints import put_together, take_apart
 from .store import load_tensors, save_tensors
 from ..training import SGD
 
@@ -44,6 +44,7 @@ def __init__(self:Learner, dls, model, loss_func=None, opt_func=SGD, lr:float=0.
     if not default_cbs: self.remove_cbs([cb for cb in self.cbs if cb not in cbs])
     for cb in self.cbs: (cb.own('after_create') or noop)()
 
+_create_opt, _one_batch = Learner.create_opt, Learner.one_batch # as other rooms have made them
 @patch
 def create_opt(self:Learner):
     "A new optimizer, with the groups of `splitter`; with `wd_bn_bias`, all of them decay"
@@ -54,7 +55,7 @@ def create_opt(self:Learner):
         return own([{'params': g} for g in groups] if as_torch else groups, **kwargs)
     of_groups.keywords = getattr(own, 'keywords', {})
     if self.splitter: self.opt_func = of_groups
-    try: self._orig_create_opt()
+    try: _create_opt(self)
     finally: self.opt_func = own
     if self.wd_bn_bias:
         for p in self.model.parameters(): self.opt.state[p].pop('do_wd', None)
@@ -69,7 +70,7 @@ def fit(self:Learner, n_epoch, *args, **kwargs):
 def one_batch(self:Learner, i, b=None):
     "Predict and measure batch `i`, which is `b`, or the one batch given; in training, also take a step"
     if b is not None: self.iter, i = i, to_device(b, self.device)
-    self._orig_one_batch(i)
+    _one_batch(self, i)
 
 # %% ../../nbs/tools/fastai_learner.ipynb #d454d9c1
 Learner.model_dir = 'models'
