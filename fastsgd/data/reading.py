@@ -92,7 +92,7 @@ def is_dark(x, reading):
 def as_learned(x, reading):
     "Pixels as a model takes them, a float tensor `[n, 784]`, turned where a border is clearly light; or `ValueError`"
     if not len(x) or not x.isfinite().all() or x.min() < 0: return x # standardized, perhaps
-    require(x.max() <= 1.002, f'floats must be from 0 to 1, as the model has learned them, not to {x.max():g}')
+    require(x.max() <= 1.002, f'pixels that are no bytes must be from 0 to 1, as in training, not to {x.max():g}')
     gray = (255*x).round().byte().cpu().numpy().reshape(-1, 28, 28)
     dark = np.concatenate([is_dark(o, reading._replace(dark=False)) for o in _in_stacks(gray)])
     return (x - x.new_tensor(dark)[:, None]).abs() # of 1 and x it is 1 - x
