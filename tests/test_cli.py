@@ -154,10 +154,12 @@ def started(tmp_path, *args):
 
 @pytest.mark.skipif(os.name == 'nt', reason='signals are sent otherwise there')
 def test_stopped_and_taken_up_ends_as_if_never_stopped(cli, tmp_path):
-    settings = '--source', 'mnist_5k', '--model', 'simple_net', '--batch_size', '64', '--epochs', '40'
+    settings = '--source', 'mnist_5k', '--model', 'simple_net', '--batch_size', '20', '--epochs', '40'
     assert cli(*settings, '--out', 'whole')[0] == 0
     p = started(tmp_path, *settings, '--out', 'here')
+    p.send_signal(signal.SIGSTOP) # or it might be done before we are
     status, out, err = cli('--resume', 'here') # while it runs
+    p.send_signal(signal.SIGCONT)
     assert status == 2 and 'another run is at work' in err
     p.send_signal(signal.SIGINT); time.sleep(0.001); p.send_signal(signal.SIGINT)
     says = r'fastsgd_train: stopped in epoch \d+; to go on: fastsgd_train --resume here\n$'

@@ -88,7 +88,7 @@ def test_auto_without_mnist_or_network(how, tmp_path):
     for seconds, out, *rest in map(json.loads, answers):
         assert rest == ['mnist_5k', 5000, []]
         assert out.count('\n') == 1 and 'no MNIST here and no network' in out
-        assert seconds < 5
+        assert seconds < 30 # and not the minute that a name server may be silent
     assert not list(tmp_path.iterdir()) # nothing half downloaded
 
 def test_incomplete_mnist(home, capsys):
