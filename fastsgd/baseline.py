@@ -35,6 +35,15 @@ def _check_fit(x, y):
     if 0 in counts:
         raise ValueError(f'no image has the label {counts.index(0)}; labels must run from 0 to {len(counts) - 1}')
 
+def _check_asked(x, means):
+    "Do these images fit the means in size and scale?"
+    require(means is not None, 'call fit(x, y) first: there are no means yet')
+    hw = list(means.shape[1:])
+    require(list(x.shape[-2:]) == hw, f'expected images of {hw} pixels, got {list(x.shape)}')
+    low, high = sorted(float(o.max()) for o in (x, means)) if x.numel() else (0, 0)
+    require(not 0 < low <= 1 < 2 < high, f'the images go up to {x.max():g} and the means to {means.max():g}: '
+            'bring both to one scale, usually 0 to 1')
+
 # %% ../nbs/01_pixel_similarity.ipynb #dada3613
 class PixelSimilarity:
     "Baseline classifier: the label whose mean training image is nearest by `distance`"
@@ -52,9 +61,7 @@ class PixelSimilarity:
 
     def distances(self, x):
         "Distance of each image `[n, h, w]` to each mean: `[n, labels]`"
-        require(self.means is not None, 'call fit(x, y) first: there are no means yet')
-        hw = list(self.means.shape[1:])
-        require(list(x.shape[-2:]) == hw, f'expected images of {hw} pixels, got {list(x.shape)}')
+        _check_asked(x, self.means)
         return torch.stack([self.distance(x, mean) for mean in self.means], -1)
 
     def predict(self, x):

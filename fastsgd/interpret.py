@@ -10,7 +10,7 @@ __all__ = ['softmax', 'cross_entropy', 'accuracy', 'probabilities', 'each_label'
 import numpy as np
 import torch
 from .data.checks import one_label_each, require
-from .data.pictures import show_image
+from .data.pictures import label_text, show_image
 from .losses import sigmoid
 
 # %% ../nbs/13_full_mnist.ipynb #26d15867
@@ -99,7 +99,7 @@ def plot_confusion_matrix(
                 color='white' if shade[r, c] > 0.6 else 'black')
     ticks = range(len(labels))
     ax.set(title=title, xlabel='predicted', ylabel='true',
-           xticks=ticks, yticks=ticks, xticklabels=labels, yticklabels=labels)
+           xticks=ticks, yticks=ticks, xticklabels=(named := [*map(label_text, labels)]), yticklabels=named)
     return ax
 
 # %% ../nbs/13_full_mnist.ipynb #87772d97
@@ -136,7 +136,7 @@ def plot_top_losses(
     if axs is None:
         import matplotlib.pyplot as plt
         axs = plt.subplots(2, 6, figsize=(8.5, 4.2), layout='constrained')[1]
-    axs, probs = list(np.ravel(axs)), each_label(probs)
+    axs, probs, labels = list(np.ravel(axs)), each_label(probs), [*map(label_text, labels)]
     for ax in axs: ax.set_axis_off()
     for ax, i in zip(axs, top_losses(probs, y, len(axs))[1].tolist()):
         p, pred = probs[i].max(0)

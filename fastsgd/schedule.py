@@ -85,11 +85,13 @@ def fit_one_cycle(self:Learner,
 # %% ../nbs/14_schedules.ipynb #ada42108
 class LRFinder(ParamScheduler):
     "Trains with a growing learning rate until the loss explodes, and puts everything back"
-    order, kept = 60, None # after the Recorder
+    order, kept = 60, () # after the Recorder
     def __init__(self, start_lr:float=1e-7, end_lr:float=10., num_it:int=100): # so many batches
         super().__init__({'lr': sched_exp(start_lr, end_lr)})
         self.num_it, self.seen, self.average, self.best = num_it, 0, 0., math.inf
-    def before_fit(self): self.kept = deepcopy((self.model.state_dict(), self.opt.state_dict()))
+    def before_fit(self):
+        self.kept = [(o.load_state_dict, deepcopy(o.state_dict())) for o in (self.model, self.opt)]
+        self.kept.append((self.model.train, self.model.training))
     def before_batch(self): set_hyper(self.opt, 'lr', self.scheds['lr'](self.seen/self.num_it))
     def after_batch(self):
         self.seen += 1
@@ -97,11 +99,10 @@ class LRFinder(ParamScheduler):
         self.average = 0.98*self.average + 0.02*self.loss.item()
         loss = self.average/(1 - 0.98**self.seen)
         self.best = min(self.best, loss)
-        explodes = not loss <= 4*self.best # it may be nan, which is not less than anything
-        if explodes or self.seen >= self.num_it: raise CancelFitException
+        if not loss <= 4*self.best or self.seen >= self.num_it: raise CancelFitException # or nan
     def before_validate(self): raise CancelEpochException
     def after_fit(self):
-        for o, state in zip((self.model, self.opt), self.kept or ()): o.load_state_dict(state)
+        for put_back, value in self.kept: put_back(value)
 
 # %% ../nbs/14_schedules.ipynb #f2a8cfc7
 def valley(lrs:list, losses:list)->int: # Place of the suggestion
@@ -110,9 +111,8 @@ def valley(lrs:list, losses:list)->int: # Place of the suggestion
     for i in range(len(losses)):
         for j in range(i):
             if losses[i] < losses[j]: longest[i] = max(longest[i], longest[j] + 1)
-    end = longest.index(max(longest))
-    start = end - longest[end]
-    return start + int((end - start)/3) + int((end - start)/6)
+    end = longest.index(n := max(longest))
+    return end - n + int(n/3) + int(n/6)
 
 SuggestedLRs = namedtuple('SuggestedLRs', 'valley') # what `lr_find` gives: a learning rate
 Callback.run_lr_find, Recorder.run_lr_find = True, False # is it there meanwhile?

@@ -244,9 +244,16 @@ def test_batches_that_are_dictionaries(loader, capsys):
         for o in (plain, learn): o.fit(2)
         assert learn.final_record == pytest.approx(plain.final_record[:len(learn.final_record)])
         torch.testing.assert_close(learn.get_preds()[0], plain.get_preds()[0])
+        assert '32 × 3' in learn.summary() and '32 × 3' in plain.summary()
     class Half(Callback):
         def predict_batch(self): self.learn.pred = self.model(self.batch['image'])
     for cbs in (None, Half):
         learn = Learner(DataLoaders(loader(data, 32)), nn.Linear(4, 3), cross_entropy, cbs=cbs)
         with pytest.raises(TypeError, match='dictionaries of image, label: replace predict_batch and get_loss'):
             learn.fit(1)
+
+def test_means_and_images_of_two_scales_are_not_compared():
+    x, y = torch.rand(10, 28, 28), torch.arange(10)%2
+    for fitted, asked in ((x, x*255), (x*255, x), (x, (x*255).byte())):
+        with pytest.raises(ValueError, match='one scale'): PixelSimilarity().fit(fitted, y).predict(asked)
+    assert (PixelSimilarity().fit(x*255, y).predict(x*255) == PixelSimilarity().fit(x, y).predict(x)).all()

@@ -7,6 +7,7 @@ __all__ = []
 
 # %% ../../nbs/tools/fastai.ipynb #f89c30d1
 import os
+from collections.abc import Mapping
 from copy import copy
 
 import numpy as np
@@ -168,17 +169,21 @@ def show_results(self:Learner, ds_idx:int=1, dl=None, max_n:int=9, shuffle:bool=
 def summary(self:Learner)->str: # A table, as text
     "The layers of the model, the shapes they give for a batch, and their parameters"
     batch = next(iter(self.dls.train if self.dls.valid is None else self.dls.valid))
-    x = to_device(tuple(batch), self.device)[:getattr(self.dls, 'n_inp', max(len(batch) - 1, 1))]
+    self.batch = batch = to_device(batch if isinstance(batch, Mapping) else tuple(batch), self.device)
+    n_inp = getattr(self.dls, 'n_inp', max(len(batch) - 1, 1))
+    self.xb = tuple(batch.values()) if isinstance(batch, Mapping) else batch[:n_inp]
     mode, lines = self.model.training, [f'{"Layer":<20}{"gives":<24}{"parameters":>12}']
     def note(layer, _, out, name=None, more=''):
         shape, n = ' × '.join(map(str, getattr(out, 'shape', ()))), sum(p.numel() for p in layer.parameters())
         lines.append(f'{name or type(layer).__name__:<20}{shape:<24}{n:>12,}{more}')
     hooks = [m.register_forward_hook(note) for m in self.model.modules() if not list(m.children())]
     try:
-        with torch.no_grad(): self.model.eval()(*x)
+        self.model.eval()
+        with torch.no_grad(): self.listen().predict_batch()
     finally:
         for h in hooks: h.remove()
         self.model.train(mode)
+        self.pred = None
     n = count_params(self.model)
     note(self.model, None, None, 'all', f' ({n:,} of them trainable)')
     parts = [getattr(f, '__name__', str(f)) for f in (self.loss_func, self.opt_func, *map(type, self.cbs))]

@@ -12,7 +12,7 @@ from contextlib import suppress
 import torch
 from torch import nn
 from ..data.checks import printable, require
-from ..data.pictures import show_image, weight_cmap
+from ..data.pictures import label_text, show_image, weight_cmap
 from ..data.reading import read_digits
 from ..interpret import confusion_matrix, plot_confusion_matrix, plot_top_losses
 from ..linear import show_weights
@@ -39,14 +39,13 @@ def plot_maps(model, labels, fig, max_n=30):
     for ax in axs[k:]: ax.set_axis_off()
     for i in range(k):
         if kernels: show_image(maps[i][0], axs[i], cmap=weight_cmap(), vmin=-maps.abs().max(), vmax=maps.abs().max())
-        else: show_weights(maps[i], ax=axs[i], colorbar=n == 1, title=labels[i] if named else '')
-    what = labels[0] if n == 1 else 'the label' if named else 'the kernel' if kernels else 'the hidden unit'
+        else: show_weights(maps[i], ax=axs[i], colorbar=n == 1, title=label_text(labels[i]) if named else '')
+    what = label_text(labels[0]) if n == 1 else 'the label' if named else 'the kernel' if kernels else 'the hidden unit'
     which = f' (the first {k} of {n})' if k < n else ''
     fig.suptitle(f'Learned weights: blue for {what}, red against{which}')
 
 # %% ../../nbs/tools/report.ipynb #e00149bc
 _all_ = ['printable']
-def _no_math(o): return printable(o).replace('$', r'\$')
 
 def plot_report(
     history, # A list of `Epoch`
@@ -57,7 +56,7 @@ def plot_report(
 ): # A matplotlib figure
     "Loss and accuracy curves, confusion matrix, learned weights and the most mistaken images, in one figure"
     from matplotlib.figure import Figure
-    labels, n = [_no_math(o) for o in digits.labels], len(history)
+    labels, n = digits.labels, len(history)
     fig = Figure(figsize=(13, 9), layout='constrained')
     top, bottom = fig.subfigures(2, 1, height_ratios=(1, 1.1))
     *curves, conf = top.subplots(1, 3)
@@ -68,7 +67,7 @@ def plot_report(
     plot_top_losses(digits.valid.x, probs, digits.valid.y, labels, right.subplots(3, 4))
     right.suptitle('The largest losses')
     reached = f"{history[-1].metric:.2%} right after {n} epoch{'s'*(n != 1)}"
-    fig.suptitle(f'{reached}, pixel similarity {baseline:.2%} ({_no_math(digits.source)})')
+    fig.suptitle(f'{reached}, pixel similarity {baseline:.2%} ({label_text(digits.source)})')
     return fig
 
 # %% ../../nbs/tools/report.ipynb #0717ad5a
@@ -78,13 +77,13 @@ def plot_answers(
 ): # A matplotlib figure
     "Each digit as the model sees it, beside a bar for each label"
     from matplotlib.figure import Figure
-    ncols, labels = min(3, len(digits)), [_no_math(o) for o in model.labels[::-1]] # bars count from the bottom
+    ncols, labels = min(3, len(digits)), [label_text(o) for o in model.labels[::-1]] # bars count from the bottom
     nrows = -(-len(digits)//ncols)
     fig = Figure(figsize=(4.2*ncols, 1.9*nrows), layout='constrained')
     axs = fig.subplots(nrows, 2*ncols, squeeze=False).reshape(-1, 2)
     for ax in axs[len(digits):].flat: ax.set_axis_off()
     for (title, x), (left, right) in zip(digits, axs):
-        show_image(x, left, title=_no_math(title), vmin=0, vmax=255)
+        show_image(x, left, title=label_text(title), vmin=0, vmax=255)
         probs = model.predict(x)[1][0].tolist()[::-1]
         right.barh(labels, probs, color=['C2' if p == max(probs) else 'gray' for p in probs])
         right.set(xlim=(0, 1), xlabel='probability')

@@ -65,6 +65,9 @@ class CheckpointCallback(Callback):
                 f'{self.monitor} cannot be monitored without a validation set')
         require(self.in_epoch or not self.every_batches, 'checkpoints within an epoch need a fastsgd DataLoader')
         self.model_facts() # raises where they could not be kept
+        if not order_is_known(self.dls.train):
+            warnings.warn(f'whoever goes on with this may get other batches: it is not known what the order of '
+                          f'{self.dls.train} depends on', stacklevel=2)
         self.while_fit = ExitStack()
         self.while_fit.enter_context(locked(self.folder))
         hypers = (getattr(self.opt, 'hypers', None) or self.opt.param_groups)[-1]
@@ -177,9 +180,6 @@ class CheckpointCallback(Callback):
         require(self.in_epoch or not batch, f'{file} stops within an epoch; only a fastsgd DataLoader can go on there')
         self.run = facts.get('run', '')
         self.claim()
-        if not order_is_known(self.dls.train):
-            warnings.warn(f'the order of the batches of {self.dls.train} may be another one than before: it is not '
-                          'known what it depends on', stacklevel=2)
         self.learn.start_epoch, self.kept = epoch, (tensors, facts['training'], file)
         self.left = 1 + (batch > 0) + facts['training']['trained'] # now, in `before_train`, in `after_train`
         self.restore()
