@@ -150,7 +150,9 @@ def started(tmp_path, *args):
     p = subprocess.Popen([script, *args], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                          env={**os.environ, 'PYTHONUNBUFFERED': '1'}, preexec_fn=listen)
     for line in p.stdout:
-        if re.match(r' +[1-9]\d* ', line): return p
+        if re.match(r' +[1-9]\d* ', line):
+            p.send_signal(signal.SIGSTOP) # or it might be done before we are
+            return p
     raise AssertionError(p.communicate()[1])
 
 @pytest.mark.skipif(os.name == 'nt', reason='signals are sent otherwise there')
@@ -158,7 +160,6 @@ def test_stopped_and_taken_up_ends_as_if_never_stopped(cli, tmp_path):
     settings = '--source', 'mnist_5k', '--model', 'simple_net', '--batch_size', '20', '--epochs', '40'
     assert cli(*settings, '--out', 'whole')[0] == 0
     p = started(tmp_path, *settings, '--out', 'here')
-    p.send_signal(signal.SIGSTOP) # or it might be done before we are
     status, out, err = cli('--resume', 'here') # while it runs
     p.send_signal(signal.SIGCONT)
     assert status == 2 and 'another run is at work' in err
@@ -168,7 +169,7 @@ def test_stopped_and_taken_up_ends_as_if_never_stopped(cli, tmp_path):
     status, out, err = cli(*settings, '--out', 'here')
     assert status == 2 and '--resume here' in err
     p = started(tmp_path, '--resume', 'here')
-    p.terminate()
+    p.terminate(); p.send_signal(signal.SIGCONT)
     assert 'to go on: fastsgd_train --resume here' in p.communicate(timeout=60)[1] and p.returncode == 143
     p = started(tmp_path, '--resume', 'here')
     p.kill(); p.communicate(timeout=60)
@@ -196,7 +197,7 @@ def test_other_images_are_noticed(cli, tmp_path):
                 image.save(tmp_path/'own'/half/label/f'{i}.png')
     settings = '--source', 'own', '--model', 'linear', '--epochs', '100000', '--checkpoint_every', '50'
     p = started(tmp_path, *settings, '--out', 'here')
-    p.send_signal(signal.SIGINT); p.communicate(timeout=60)
+    p.send_signal(signal.SIGINT); p.send_signal(signal.SIGCONT); p.communicate(timeout=60)
     assert p.returncode == 130
     Image.new('L', (28, 28), 255).save(tmp_path/'own/train/a/0.png')
     status, out, err = cli('--resume', 'here')
