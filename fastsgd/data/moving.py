@@ -53,11 +53,12 @@ def _json(data): return json.dumps(data, allow_nan=False, separators=(',', ':'))
 # %% ../../nbs/data/moving.ipynb #ce1042af
 def _part(name): return files('fastsgd.data').joinpath('figures', name).read_text(encoding='utf-8')
 
-def _scripts(parts):
-    "ES modules, by name, as scripts of one page: each can use what those before it export, so no import is needed"
-    modules = r"^import\b[^'\"]*['\"][^'\"]*['\"];?\n|^export (?:default )?"
-    return ''.join(f'<script id="{name}">{re.sub(modules, "", text, flags=re.M)}</script>\n'
-                   for name, text in parts.items())
+def _script(name, text):
+    "An ES module as a script of a page: what it exports (one name at a time), the scripts after it can use"
+    names = ', '.join(re.findall(r'^export (?:async )?(?:const|class|function\*?) (\w+)', text, re.M))
+    text = re.sub(r"^import\b[^'\"]*['\"][^'\"]*['\"];?\n|^export ", '', text, flags=re.M)
+    if names: text = f'const {{{names}}} = (() => {{\n{text}return {{{names}}}\n}})()'
+    return f'<script id="{name}">{text}</script>\n'
 
 def _names():
     "The figures there are: each has a template of its name"
@@ -98,8 +99,9 @@ class MovingFigure:
         self.title, wanted = re.match(r'// (.*)\n// data: (.*)\n', template).groups()
         _check(name, wanted, data)
         self.name, self.still = name, _png(still)
-        scripts = dict(mathematics=_part('mathematics.js'), common=_part('common.js'), figure=template)
-        self._parts = dict(title=html.escape(self.title), css=_part('common.css'), scripts=_scripts(scripts),
+        shared = ''.join(_script(name, _part(f'{name}.js')) for name in ('mathematics', 'common'))
+        self._parts = dict(title=html.escape(self.title), css=_part('common.css'),
+                           scripts=shared + _script('figure', template),
                            data=_json({k: _packed(k, v) for k, v in data.items()}))
         size = len(self.html())
         require(size <= 100_000, f'the figure would take {size:,} bytes of its notebook, and 100,000 are allowed: '

@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['zipped', 'Page', 'open_page']
 
-# %% ../../nbs/tools/pages.ipynb #8233aa30
+# %% ../../nbs/tools/pages.ipynb #76680989
 import base64, html, webbrowser, zlib
 from importlib.resources import files
 from pathlib import Path
 import numpy as np
 from ..data.cache import atomic_write
 from ..data.checks import require
-from ..data.moving import _framed, _json, _page, _part, _scripts
+from ..data.moving import _framed, _json, _page, _part, _script
 
-# %% ../../nbs/tools/pages.ipynb #c2920a3f
+# %% ../../nbs/tools/pages.ipynb #fe59bddb
 _kinds = {'u1': 'Uint8Array', 'u2': 'Uint16Array', 'i4': 'Int32Array', 'f4': 'Float32Array', 'f8': 'Float64Array'}
 
 def zipped(
@@ -27,7 +27,7 @@ def zipped(
     packed = zlib.compress(np.ascontiguousarray(a, '<' + kind).tobytes(), 9)
     return dict(zipped=base64.b64encode(packed).decode(), kind=_kinds[kind], shape=list(a.shape))
 
-# %% ../../nbs/tools/pages.ipynb #82022b70
+# %% ../../nbs/tools/pages.ipynb #5e7261d7
 def _file(name):
     "The text of a script or style of a page"
     own = files('fastsgd.tools').joinpath('page', name)
@@ -43,7 +43,7 @@ class Page:
     ):
         self.title, self.width = title, width
         css = '\n'.join(_file(name) for name in parts if name.endswith('.css'))
-        scripts = _scripts({Path(name).stem: _file(name) for name in parts if name.endswith('.js')})
+        scripts = ''.join(_script(Path(name).stem, _file(name)) for name in parts if name.endswith('.js'))
         self.text = _page.format(title=html.escape(title), css=css, scripts=scripts, data=_json(data),
                                  still='<noscript>This page needs JavaScript.</noscript>')
 
