@@ -388,12 +388,11 @@ def border_data():
     return dict(points=points, targets=(points.norm(dim=1) < 1).float(), hidden=0, lr=3.)
 
 def in_javascript(model):
-    "The parameters of `nn.Linear(2, 1)` or `simple_net(2, n, 1)`, or their gradients, as the figure has them"
-    *first, weight, bias = [p.tolist() for p in model]
-    units = [dict(w=w, b=b, out=out) for w, b, out in zip(*first, weight[0])] if first else []
-    return dict(units=units, direct=[0, 0] if first else weight[0], bias=bias[0])
+    "The parameters of linear layers, or their gradients, as the figure has them"
+    params = list(model)
+    return [dict(w=w.T.flatten().tolist(), b=b.tolist()) for w, b in zip(params[::2], params[1::2])]
 
-def numbers(net): return [net['bias'], *net['direct'], *(v for u in net['units'] for v in (*u['w'], u['b'], u['out']))]
+def numbers(net): return [v for layer in net for v in (*layer['w'], *layer['b'])]
 
 @pytest.mark.parametrize('hidden', (0, 1, 5))
 def test_border_learns_as_the_package_does(show, border_data, hidden):
@@ -421,11 +420,11 @@ def test_border_bends_with_hidden_units(show, border_data):
     straight = right()
     units = page.get_by_label('hidden units')
     units.focus(); page.keyboard.press('End')
-    assert page.evaluate('[figure.net.units.length, figure.steps]') == [16, 0]
+    assert page.evaluate('[figure.net[0].b.length, figure.steps]') == [16, 0]
     page.get_by_role('button', name='Train').click()
     assert right() > max(straight + 5, 55)
     units.focus(); page.keyboard.press('ArrowLeft')
-    assert page.evaluate('[figure.net.units.length, figure.steps]') == [15, 0]    # new weights: old ones can be stuck
+    assert page.evaluate('[figure.net[0].b.length, figure.steps]') == [15, 0]    # new weights: old ones can be stuck
     page.get_by_role('button', name='Train').click()
     assert right() > max(straight + 5, 55)
 
