@@ -46,3 +46,4 @@ from fastsgd.tools.photo import *
 from fastsgd.tools.report import *
 from fastsgd.tools.pages import *
 from fastsgd.tools.draw import *
+from fastsgd.tools.playground import *

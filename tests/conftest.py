@@ -18,13 +18,14 @@ def browser():
 def visit(browser):
     "Opens a page that is a file; in the end there must have been no error, and no request for anything else"
     wrong, contexts = [], []
-    def opened(file, width=850, height=600, **kwargs):
+    def opened(file, width=850, height=600, after='', **kwargs):
         contexts.append(browser.new_context(viewport=dict(width=width, height=height), **kwargs))
+        contexts[-1].route(lambda url: not url.startswith(('file:', 'data:')), lambda route: route.abort())
         page = contexts[-1].new_page()
         page.on('console', lambda m: wrong.append(m.text))
         page.on('pageerror', lambda e: wrong.append(str(e)))
-        page.on('request', lambda r: r.url == file.as_uri() or r.url.startswith('data:') or wrong.append(r.url))
-        page.goto(file.as_uri())
+        page.on('request', lambda r: r.url.startswith((file.as_uri(), 'data:')) or wrong.append(r.url))
+        page.goto(file.as_uri() + after)
         return page
     yield opened
     for c in contexts: c.close()

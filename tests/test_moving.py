@@ -369,7 +369,7 @@ def border_data():
 def in_javascript(model):
     "The parameters of linear layers, or their gradients, as the figure has them"
     params = list(model)
-    return [dict(w=w.T.flatten().tolist(), b=b.tolist()) for w, b in zip(params[::2], params[1::2])]
+    return [dict(w=w.flatten().tolist(), b=b.tolist()) for w, b in zip(params[::2], params[1::2])]
 
 def numbers(net): return [v for layer in net for v in (*layer['w'], *layer['b'])]
 

@@ -5,15 +5,15 @@ function firstPoints() { points = data.points.map(p => [...p]); targets = Array.
 firstPoints()
 let net, steps = 0, history = []
 
-const random = generator(4) // the same in every visit
+const random = generator(3) // the same in every visit
 // Without hidden units the two inputs lead to the score straight away
 const fresh = n => network(n ? [2, n, 1] : [2, 1], random, Array)
-const score = (p, net) => forward(net, p).at(-1)[0]
-const scoresOf = (net, xs = points) => xs.map(p => score(p, net))
-const lossOf = (net, xs = points, ts = targets) => mnistLoss(scoresOf(net, xs), ts)
+const score = (p, net) => scoresOf(net, sparse(p))[0]
+const allScores = (net, xs = points) => xs.map(p => score(p, net))
+const lossOf = (net, xs = points, ts = targets) => mnistLoss(allScores(net, xs), ts)
 function slopesOf(net, xs = points, ts = targets) {
   const slopes = zerosLike(net)
-  calcGrad(net, xs, ts, mnistLossOf, slopes)
+  calcGrad(net, xs.map(sparse), ts, mnistLossOf, slopes)
   return slopes
 }
 function stepped(net, lr, xs = points, ts = targets) {
@@ -21,7 +21,7 @@ function stepped(net, lr, xs = points, ts = targets) {
   return net
 }
 // The line where each hidden unit wakes up: its two weights and its bias
-const units = ([{w, b}]) => b.map((bias, j) => ({w: [w[j], w[b.length + j]], b: bias}))
+const units = ([{w, b}]) => b.map((bias, j) => ({w: w.slice(2*j, 2*j + 2), b: bias}))
 
 // As in the story: batches of 32, shuffled anew in every epoch
 let waiting = []
@@ -126,7 +126,7 @@ function draw() {
   lossGraph.range([0, Math.max(1000, steps)], [0, Math.max(0.55, ...history.map(h => h[1]).filter(Number.isFinite))])
   lossGraph.clear()
   if (points.length) lossGraph.line(history.filter(h => Number.isFinite(h[1])), 'fall')
-  const n = hidden.value, s = scoresOf(net)
+  const n = hidden.value, s = allScores(net)
   says(!points.length ? 'No points: draw some blue ones and some red ones.' :
     (n ? `${n} hidden unit${n > 1 ? 's' : ''}. `
        : 'No hidden units: a linear model, and its border is a straight line. ') +
