@@ -20,7 +20,7 @@ setup(
         'Programming Language :: Python :: 3',
         'Topic :: Scientific/Engineering :: Artificial Intelligence'],
     packages=find_packages(include=['fastsgd', 'fastsgd.*']),
-    package_data={'fastsgd.data': ['figures/*']},
+    package_data={'fastsgd.data': ['figures/*'], 'fastsgd.tools': ['page/*']},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
     extras_require={o: cfg[f'{o}_requirements'].split() for o in ('dev', 'bench', 'parquet')},

@@ -53,10 +53,17 @@ def _json(data): return json.dumps(data, allow_nan=False, separators=(',', ':'))
 # %% ../../nbs/data/moving.ipynb #ce1042af
 def _part(name): return files('fastsgd.data').joinpath('figures', name).read_text(encoding='utf-8')
 
+def _script(name, text):
+    "An ES module as a script of a page: what it exports (one name at a time), the scripts after it can use"
+    names = ', '.join(re.findall(r'^export (?:async )?(?:const|class|function\*?) (\w+)', text, re.M))
+    text = re.sub(r"^import\b[^'\"]*['\"][^'\"]*['\"];?\n|^export ", '', text, flags=re.M)
+    if names: text = f'const {{{names}}} = (() => {{\n{text}return {{{names}}}\n}})()'
+    return f'<script id="{name}">{text}</script>\n'
+
 def _names():
     "The figures there are: each has a template of its name"
     found = (Path(f.name) for f in files('fastsgd.data').joinpath('figures').iterdir())
-    return sorted(f.stem for f in found if f.suffix == '.js' and f.stem not in ('common', 'frame'))
+    return sorted(f.stem for f in found if f.suffix == '.js' and f.stem not in ('common', 'frame', 'mathematics'))
 
 def _png(still):
     "A matplotlib figure as PNG; it is closed, or the notebook would show it once more"
@@ -70,13 +77,20 @@ def _png(still):
 
 _page = '''<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width"><meta http-equiv="Content-Security-Policy" content=
-"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"><style>
+"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; worker-src data:"><style>
 {css}</style></head><body>{still}<main></main><script type="application/json" id="data">{data}</script>
-<script>{common}</script><script>{template}</script></body></html>'''
+{scripts}</body></html>'''
 
 _frame = '''<div><p><em>This figure moves on the site, and in Jupyter or VS Code once its cell has run.</em></p>
 <iframe title="{title}" data-moving="{key}" sandbox="allow-scripts"
-style="width:100%;max-width:850px;height:600px;border:0" srcdoc="{page}"></iframe><script>{script}</script></div>'''
+style="width:100%;max-width:{width}px;height:600px;border:0" srcdoc="{page}"></iframe><script>{script}</script></div>'''
+
+def _framed(title, page, width=850):
+    "A page in a frame, for a notebook's output, and the script that fits it in"
+    key = f'{zlib.crc32(page.encode()):08x}'
+    quoted = page.replace('&', '&amp;').replace('"', '&quot;')
+    script = _part('frame.js').replace('NAME', key)
+    return _frame.format(title=title, key=key, page=quoted, script=script, width=width)
 
 class MovingFigure:
     "A page that a reader can touch, with a still picture for places where it can't be shown; see `moving_figure`"
@@ -85,8 +99,10 @@ class MovingFigure:
         self.title, wanted = re.match(r'// (.*)\n// data: (.*)\n', template).groups()
         _check(name, wanted, data)
         self.name, self.still = name, _png(still)
-        self._parts = dict(title=html.escape(self.title), css=_part('common.css'), common=_part('common.js'),
-                           template=template, data=_json({k: _packed(k, v) for k, v in data.items()}))
+        shared = ''.join(_script(name, _part(f'{name}.js')) for name in ('mathematics', 'common'))
+        self._parts = dict(title=html.escape(self.title), css=_part('common.css'),
+                           scripts=shared + _script('figure', template),
+                           data=_json({k: _packed(k, v) for k, v in data.items()}))
         size = len(self.html())
         require(size <= 100_000, f'the figure would take {size:,} bytes of its notebook, and 100,000 are allowed: '
                 'give it fewer images or steps')
@@ -95,11 +111,7 @@ class MovingFigure:
 
     def html(self):
         "What a notebook shows: the page in a frame, and the script that fits it in"
-        page = _page.format(still='', **self._parts)
-        key = f'{zlib.crc32(page.encode()):08x}'
-        quoted = page.replace('&', '&amp;').replace('"', '&quot;')
-        script = _part('frame.js').replace('NAME', key)
-        return _frame.format(title=self._parts['title'], key=key, page=quoted, script=script)
+        return _framed(self._parts['title'], _page.format(still='', **self._parts))
 
     def save(self, path):
         "Write the page to a file that any browser opens"

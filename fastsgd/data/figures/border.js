@@ -5,61 +5,30 @@ function firstPoints() { points = data.points.map(p => [...p]); targets = Array.
 firstPoints()
 let net, steps = 0, history = []
 
-// Random numbers that are the same in every visit
-let seed = 2
-function random() {
-  seed = (seed + 0x6d2b79f5) | 0
-  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-  return ((t ^ (t >>> 14)) >>> 0)/4294967296
-}
-// Layers as PyTorch starts them: weights and biases evenly spread between plus and minus 1/√inputs.
+const random = generator(3) // the same in every visit
 // Without hidden units the two inputs lead to the score straight away
-const uniform = n => (2*random() - 1)/Math.sqrt(n)
-const unit = n => ({w: [uniform(2), uniform(2)], b: uniform(2), out: uniform(n)})
-const fresh = n => ({units: Array.from({length: n}, () => unit(n)), direct: [uniform(2), uniform(2)],
-                     bias: uniform(n || 2)})
-const relu = x => Math.max(0, x)
-const score = ([x, y], {units, direct, bias}) => bias + (units.length
-  ? sum(units.map(u => u.out*relu(u.w[0]*x + u.w[1]*y + u.b)))
-  : direct[0]*x + direct[1]*y)
-const scoresOf = (net, xs = points) => xs.map(p => score(p, net))
-const lossOf = (net, xs = points, ts = targets) => mnistLoss(scoresOf(net, xs), ts)
-// The slopes of the loss, from the score back to the weights
-function gradient(net, xs = points, ts = targets) {
-  const g = {units: net.units.map(() => ({w: [0, 0], b: 0, out: 0})), direct: [0, 0], bias: 0}
-  xs.forEach((p, i) => {
-    const s = sigmoid(score(p, net)), d = (ts[i] ? -1 : 1)*s*(1 - s)/xs.length
-    g.bias += d
-    if (!net.units.length) { g.direct[0] += d*p[0]; g.direct[1] += d*p[1] }
-    net.units.forEach((u, j) => {
-      const h = u.w[0]*p[0] + u.w[1]*p[1] + u.b, to = g.units[j]
-      if (h <= 0) return
-      const back = d*u.out
-      to.out += d*h; to.b += back; to.w[0] += back*p[0]; to.w[1] += back*p[1]
-    })
-  })
-  return g
+const fresh = n => network(n ? [2, n, 1] : [2, 1], random, Array)
+const score = (p, net) => scoresOf(net, sparse(p))[0]
+const allScores = (net, xs = points) => xs.map(p => score(p, net))
+const lossOf = (net, xs = points, ts = targets) => mnistLoss(allScores(net, xs), ts)
+function slopesOf(net, xs = points, ts = targets) {
+  const slopes = zerosLike(net)
+  calcGrad(net, xs.map(sparse), ts, mnistLossOf, slopes)
+  return slopes
 }
 function stepped(net, lr, xs = points, ts = targets) {
-  const g = gradient(net, xs, ts)
-  return {bias: net.bias - lr*g.bias, direct: net.direct.map((v, i) => v - lr*g.direct[i]),
-          units: net.units.map((u, j) => ({w: u.w.map((v, i) => v - lr*g.units[j].w[i]), b: u.b - lr*g.units[j].b,
-                                           out: u.out - lr*g.units[j].out}))}
+  sgdStep(net, slopesOf(net, xs, ts), zerosLike(net), lr)
+  return net
 }
+// The line where each hidden unit wakes up: its two weights and its bias
+const units = ([{w, b}]) => b.map((bias, j) => ({w: w.slice(2*j, 2*j + 2), b: bias}))
 
 // As in the story: batches of 32, shuffled anew in every epoch
 let waiting = []
 function trainStep() {
-  if (!waiting.length) {
-    waiting = points.map((_, i) => i)
-    for (let i = waiting.length - 1; i > 0; i--) {
-      const j = Math.floor(random()*(i + 1));
-      [waiting[i], waiting[j]] = [waiting[j], waiting[i]]
-    }
-  }
+  if (!waiting.length) waiting = shuffled(points.length, random)
   const batch = waiting.splice(0, 32).filter(i => i < points.length)
-  if (batch.length) net = stepped(net, data.lr, batch.map(i => points[i]), batch.map(i => targets[i]))
+  if (batch.length) stepped(net, data.lr, batch.map(i => points[i]), batch.map(i => targets[i]))
   steps++
 }
 
@@ -141,7 +110,7 @@ function draw() {
   paint(cells, grid.flat().map(s => 0.7*(2*sigmoid(s) - 1)), weightColor)
   picture.setAttribute('href', cells.toDataURL())
   plot.clear()
-  for (const u of net.units) { // the line w·x + b = 0, drawn long enough
+  if (net.length > 1) for (const u of units(net)) { // the line w·x + b = 0, drawn long enough
     const size = u.w[0]**2 + u.w[1]**2, foot = u.w.map(v => -v*u.b/size)
     const along = [-u.w[1], u.w[0]].map(v => 20*v/Math.sqrt(size))
     plot.line([[foot[0] - along[0], foot[1] - along[1]], [foot[0] + along[0], foot[1] + along[1]]], 'wakes')
@@ -157,7 +126,7 @@ function draw() {
   lossGraph.range([0, Math.max(1000, steps)], [0, Math.max(0.55, ...history.map(h => h[1]).filter(Number.isFinite))])
   lossGraph.clear()
   if (points.length) lossGraph.line(history.filter(h => Number.isFinite(h[1])), 'fall')
-  const n = net.units.length, s = scoresOf(net)
+  const n = hidden.value, s = allScores(net)
   says(!points.length ? 'No points: draw some blue ones and some red ones.' :
     (n ? `${n} hidden unit${n > 1 ? 's' : ''}. `
        : 'No hidden units: a linear model, and its border is a straight line. ') +
@@ -166,5 +135,5 @@ function draw() {
     (steps < most ? '' : ' Enough steps! Press New random weights to start over.'))
 }
 begin()
-const figure = {score, lossOf, gradient, stepped, get net() { return net }, get points() { return points },
+const figure = {score, lossOf, gradient: slopesOf, stepped, get net() { return net }, get points() { return points },
                 get steps() { return steps }, get targets() { return targets }}

@@ -1,4 +1,4 @@
-// Shared by all moving figures: data, mathematics, drawing, controls, keyboard. Plain JavaScript; nothing is fetched.
+// Shared by all moving figures and pages: data, drawing, controls, keyboard. Plain JavaScript; nothing is fetched.
 'use strict'
 
 // --- data ---------------------------------------------------------------------------------------
@@ -17,22 +17,6 @@ function unpack(o) {
   return rows(flat, o.shape)
 }
 const data = unpack(JSON.parse(document.getElementById('data').textContent))
-
-// --- mathematics: the package's functions, under their names -------------------------------------
-
-const sum = a => { let s = 0; for (const x of a) s += x; return s }
-const mean = a => sum(a)/a.length
-const dot = (a, b) => { let s = 0; for (let i = 0; i < a.length; i++) s += a[i]*b[i]; return s }
-const clamp = (x, lo, hi) => Math.min(hi, Math.max(lo, x))
-const mse = (preds, targets) => mean(preds.map((p, i) => (p - targets[i])**2))
-const sigmoid = x => { const e = Math.exp(-Math.abs(x)); return (x >= 0 ? 1 : e)/(1 + e) }
-const mnistLoss = (scores, targets) => mean(Array.from(scores, (s, i) => targets[i] ? 1 - sigmoid(s) : sigmoid(s)))
-const batchAccuracy = (scores, targets) => mean(Array.from(scores, (s, i) => (s > 0) === (targets[i] == 1) ? 1 : 0))
-const descend = (gradient, start, lr, steps) => {
-  const path = [start]
-  for (let i = 0; i < steps; i++) path.push(path[i].map((w, j) => w - lr*gradient(path[i])[j]))
-  return path
-}
 
 // --- numbers as people write them ----------------------------------------------------------------
 
