@@ -43,7 +43,7 @@ def content(file):
             {k: v for k, v in facts.items() if k not in ('run', 'sha256')})
 
 class Tells(Callback):
-    "Writes down how far a training has come, just before a checkpoint can be made there; and each epoch's best, if asked"
+    "Writes down how far a training has come, just before a checkpoint is made there; and each epoch's best, if asked"
     order = 99
     def __init__(self, file, bests=None): self.file, self.bests = file, bests
     def tell(self, *words):
@@ -207,7 +207,7 @@ class Best(Proof):
         return code
 
 class Two(Proof):
-    "Several trainings in one folder: one trains, the others are told so; the one at work is killed, and the next takes over"
+    "Several trainings in one folder: one trains, the others are told so; it is killed, and the next takes over"
     def one(self, wanted):
         self.begin()
         while not self.result.exists():
