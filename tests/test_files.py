@@ -3,7 +3,7 @@
 The notebooks arrays, objects, tables and files show how its modules are used, and test that; this file holds what is no
 reading matter: every form by the same images, and damage of every kind.
 """
-import gzip, io, json, pickle, random, struct
+import gzip, io, json, os, pickle, random, struct, warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from fastsgd.data.arrays import Part, as_part, split_off
 from fastsgd.data.files import file_readers, read_csv, read_idx, read_npy, read_npz, read_parquet, reader_of
 from fastsgd.data.objects import from_object, from_pairs
 from fastsgd.data.tables import read_tables
+from fuzz import kinds
 
 hypothesis_settings = dict(deadline=None, database=None, derandomize=True)
 x = np.random.default_rng(0).integers(0, 256, (8, 28, 28), np.uint8)
@@ -394,3 +395,62 @@ def test_damage_is_a_sentence(name, make, tmp_path):
 def test_every_reader_has_a_test_of_damage():
     names = [name for name, _ in whole_files()]
     assert [o for o in file_readers if o not in ('.tsv', '.idx') and not any(name.endswith(o) for name in names)] == []
+
+# ---- Odd things of any kind: found by `python -m tests.fuzz arrays`, and the other kinds
+
+one_of_a_label = (x[:3], [3, 7, 3])
+odd_objects = {
+    'nothing': [None]*4, 'no images': [(None, 3)]*4, 'words': (['a', 'b'], [3, 7]), 'types': [(int, 3)]*4,
+    'sparse': torch.zeros(4, 28, 28).to_sparse(), 'meta': torch.zeros(4, 28, 28, device='meta'),
+    'a number': (True, [1, 2]),
+    'dates': [(np.zeros((28, 28), 'M8[s]'), 3), (x[0], 7)], 'records': [(np.zeros((28, 28), 'V4'), 3), (x[0], 7)],
+    'lists of lists': ([[[1, 2], [3]], 4], y), 'halves': ((x, y), (x, [[1], [2, 3]])),
+    'labels in labels': (x, [[[3]], [[7]]]*4),
+    'arrays as labels': [(o, x[0]) for o in x], 'large labels': (x, np.array([3, 2**63 + 1]*4, np.uint64)),
+    'no characters': (x, np.frombuffer(b'\xff\xff\xff\x7f'*8, '<U1')), 'bytes': (x, np.array([b'\xff', b'a']*4)),
+    'one of a label': one_of_a_label, 'long labels': (x, ['x'*5000]*8)}
+
+@pytest.mark.parametrize('name', odd_objects)
+def test_odd_objects(name):
+    with pytest.raises((ValueError, TypeError)) as e: get_digits(source=odd_objects[name])
+    assert e.type in (ValueError, TypeError) and str(e.value).startswith('the data')
+    assert str(e.value).isprintable() and len(str(e.value)) <= 1000
+
+def test_one_image_with_a_label_is_said_of_the_file(tmp_path):
+    path = write(tmp_path/'a.npz', npz(x=x[:3], y=y[:3]))
+    with pytest.raises(ValueError, match='a.npz: there is one image with the label 7'): get_digits(source=path)
+
+@pytest.mark.parametrize('name,raw', [('a\x1b[31m.csv', b''), ('a\n.npz', b'x'), ('\x1b/3/a.png', b'x'),
+                                      ('\x1b/7/a.png', b'')])
+def test_names_that_cannot_be_printed(name, raw, tmp_path):
+    for o in ('3/b', '3/c', '7/b', '7/c'): write(tmp_path/f'\x1b/{o}.png', png(x[0]))
+    path = write(tmp_path/name, raw)
+    with pytest.raises(ValueError) as e: get_digits(source=path.parent.parent if path.suffix == '.png' else path)
+    assert str(e.value).isprintable() and path.name[-4:] in str(e.value)
+
+def test_no_file_stays_open_and_nothing_is_warned_of(tmp_path):
+    huge = npy(x).replace(b"(8, 28, 28), }", b"(%d, %d), }" % (2**62, 2**62))
+    odd = np.full((8, 28, 28), np.nan, np.float64)
+    odd[0, 0], odd[1] = 1e300, np.inf
+    files = {'a.csv.gz': gzip.compress(csv(kaggle())), 'train-images-idx3-ubyte.gz': gzip.compress(idx(x)),
+             'b.npz': npz(x=x)[:-30],
+             'c.npz': npz(x=x, y=np.array([np.inf, 3]*4)), 'd.npy': huge, 'e.npz': npz(x=odd, y=y),
+             'f.npy': npy(odd[2:])}
+    for name, raw in files.items():
+        path = write(tmp_path/name, raw)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter('always')
+            try: reader_of(path)(path)
+            except ValueError as e: assert name in str(e)
+        assert not warned, f'{name}: {warned[0].message}'
+
+def test_idx_of_many_axes(tmp_path):
+    path = write(tmp_path/'a.idx', b'\0\0\x08\xc8' + b'\x01'*2000)
+    with pytest.raises(ValueError, match='a.idx begins with the bytes 00 00 08 c8, and is no IDX file'): read_idx(path)
+
+@pytest.mark.skipif(os.name == 'nt', reason='needs pipes and links')
+@pytest.mark.parametrize('kind,n', [('arrays', 100), ('idx', 100), ('tables', 25), ('folders', 40), ('objects', 200)])
+def test_sets_are_refused_in_words_or_read_as_they_are(kind, n, tmp_path):
+    example = kinds[kind](tmp_path)
+    read = [example(random.Random(f'short {i}')) for i in range(n)]
+    assert n/4 < sum(read) < n*3/4

@@ -103,6 +103,13 @@ def test_file_that_is_too_large_is_not_read(tmp_path):
     with open(file := tmp_path/'x.safetensors', 'wb') as f: f.truncate(2**40)
     with pytest.raises(ValueError, match='1,099,511,627,776 bytes, more than'): load_tensors(file)
 
+@pytest.mark.parametrize('labels', [[[], 7], [3, None], [{}, 7], [3], 37, None])
+def test_labels_that_are_none(tmp_path, labels):
+    model, made = torch.nn.Linear(784, 1), {'name': 'linear', 'n_in': 784, 'n_out': 1}
+    save_tensors(file := tmp_path/'x.safetensors', model.state_dict(), {'architecture': made, 'labels': labels})
+    with pytest.raises(ValueError, match='x.safetensors is not read: it does not say what its answers'):
+        load_digits_model(file)
+
 @pytest.fixture(scope='module')
 def mutate(tmp_path_factory): return Models(tmp_path_factory.mktemp('models'))
 

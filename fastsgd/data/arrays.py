@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 import numpy as np
 from PIL import Image
-from .checks import require
+from .checks import about, require
 from .images import _formats, read_gray
 
 # %% ../../nbs/data/arrays.ipynb #ce2c9534
@@ -27,6 +27,7 @@ def _by_chunks(f, x):
     "`f` of the images `x`, some thousands at a time, so that little more memory is taken than the result needs"
     return np.concatenate([f(x[i:i + 4096]) for i in range(0, len(x), 4096)])
 
+@np.errstate(all='ignore') # nan is refused in words
 def _as_bytes(x, said):
     "Levels as bytes from 0 to 255, and in words what they were; raises `ValueError` for a scale that isn't known"
     require(x.dtype.kind in 'buif', f'{said}: pixels must be numbers, not {x.dtype}')
@@ -70,18 +71,21 @@ def _as_array(x):
     elif hasattr(x, 'to_numpy'): x = x.to_numpy()
     return x if isinstance(x, np.memmap) else np.asarray(x)
 
+def _codes(y): return np.frombuffer(y.astype(y.dtype.newbyteorder('=')).tobytes(), np.uint32) # of the characters
+
+@np.errstate(all='ignore')
 def _as_labels(y, n, said):
     "Labels as whole numbers (int64) or words, `[n]`; raises `ValueError` for anything else"
     if isinstance(y, (list, tuple)): # of tensors, perhaps, which NumPy takes an age to put together
         y = [o.item() if hasattr(o, 'item') and math.prod(o.shape) == 1 else o for o in y]
     y = _as_array(y)
+    if y.dtype.kind == 'O' and y.ndim == 1:
+        require(len({isinstance(o, str) for o in y}) == 1, f'{said}: some labels are missing, or of another kind')
+        y = np.array(y.tolist())
     if y.ndim == 2 and y.shape[1] == 1: y = y[:, 0]
     hint = ' (one-hot rows or scores? Give their argmax(1))' if y.ndim == 2 else ''
     require(y.ndim == 1, f'{said}: labels have the shape {list(y.shape)}; expected [n], one for each image{hint}')
     require(len(y) == n, f'{said}: there are {n:,} images, but {len(y):,} labels')
-    if y.dtype.kind == 'O':
-        require(len({isinstance(o, str) for o in y}) == 1, f'{said}: some labels are missing, or of another kind')
-        y = np.array(y.tolist())
     if y.dtype.kind == 'S': y = np.char.decode(y, 'utf-8')
     if y.dtype.kind == 'f':
         missing = np.isnan(y)
@@ -89,6 +93,9 @@ def _as_labels(y, n, said):
         odd = y[~((y == np.rint(y)) & (abs(y) < 2**53))]
         require(not len(odd), f'{said}: labels are floats such as {odd[:1].tolist()}; expected whole numbers or words')
     require(y.dtype.kind in 'buifU', f'{said}: labels must be whole numbers or words, not {y.dtype}')
+    known = y.dtype.kind != 'U' or _codes(y).max(initial=0) <= sys.maxunicode
+    require(known, f'{said}: labels hold characters that there are not')
+    require(y.dtype.kind != 'u' or y.max() < 2**63, f'{said}: labels are too large; expected numbers below 2**63')
     def whole(o): return len(o) < 19 and o.isascii() and o.isdigit() and str(int(o)) == o
     return y if y.dtype.kind == 'U' and not all(map(whole, np.unique(y))) else y.astype(np.int64)
 
@@ -121,7 +128,11 @@ def _collected(images, said):
     "All `images` as arrays; raises `ValueError` with the number of the one that can't be read"
     arrays = []
     for image in images:
-        try: arrays.append(_pixels(image))
+        try:
+            a = _pixels(image)
+            kind, ok = (a.dtype, a.dtype.kind in 'buif') if a.ndim else (type(image).__name__, False)
+            require(ok, f'expected pictures or arrays; pixels must be numbers, not {kind}')
+            arrays.append(a)
         except Exception as e: # a decoder raises whatever a damaged image makes it stumble over
             why = 'it is no image of a kind we read' if isinstance(e, Image.UnidentifiedImageError) else e
             raise ValueError(f'{said}, image {len(arrays)} (counted from 0): {why}') from e
@@ -135,19 +146,20 @@ def as_part(
 )->Part: # With uint8 `x`; numbers or words as `y`
     "Images of any layout and scale as gray bytes; raises `ValueError` where shapes, pixels or labels aren't understood"
     said = said or 'images'
-    if not isinstance(x, (list, tuple)): x = _as_array(x)
-    if isinstance(x, (list, tuple)) or x.dtype.kind == 'O' and x.ndim == 1:
-        x = _collected(progress(x, show=len(x) > 2000), said)
-    require(x.ndim and x.size, f'{said}: there are no images, but an array of the shape {list(x.shape)}')
-    if x.dtype.kind == 'O' and x.ndim == 1: # of several sizes
-        flat, note = _as_bytes(np.concatenate([o.ravel() for o in x]), said)
-        split = np.split(flat, np.cumsum([o.size for o in x])[:-1])
-        gray = _joined([_as_gray(levels.reshape(1, *o.shape), said)[0] for levels, o in zip(split, x)])
-    else:
-        x, note = _as_bytes(x, said)
-        gray = _as_gray(x, said)
-    note = ', '.join(filter(None, ('color'*(gray.size < x.size), note)))
-    return Part(gray, None if y is None else _as_labels(y, len(gray), said), note=note)
+    with about(said):
+        if not isinstance(x, (list, tuple)): x = _as_array(x)
+        if isinstance(x, (list, tuple)) or x.dtype.kind == 'O' and x.ndim == 1:
+            x = _collected(progress(x, show=len(x) > 2000), said)
+        require(x.ndim and x.size, f'{said}: there are no images, but an array of the shape {list(x.shape)}')
+        if x.dtype.kind == 'O' and x.ndim == 1: # of several sizes
+            flat, note = _as_bytes(np.concatenate([o.ravel() for o in x]), said)
+            split = np.split(flat, np.cumsum([o.size for o in x])[:-1])
+            gray = _joined([_as_gray(levels.reshape(1, *o.shape), said)[0] for levels, o in zip(split, x)])
+        else:
+            x, note = _as_bytes(x, said)
+            gray = _as_gray(x, said)
+        note = ', '.join(filter(None, ('color'*(gray.size < x.size), note)))
+        return Part(gray, None if y is None else _as_labels(y, len(gray), said), note=note)
 
 # %% ../../nbs/data/arrays.ipynb #48cc9998
 def split_off(

@@ -127,7 +127,8 @@ def _halves(source):
         if 'train' in source: return [source[k] for k in ('train', 'valid', 'validation', 'test') if k in source][:2]
         return [(source[x], source.get(y)) for x, y in _pairs([*map(str, source)], 'the dictionary').values()][:2]
     pairs = isinstance(source, (tuple, list)) and len(source) == 2 and all(isinstance(o, tuple) for o in source)
-    return [*source] if pairs and all(len(o) == 2 and np.ndim(o[1]) == 1 for o in source) else [source]
+    def listed(y): return isinstance(y, (list, tuple)) or np.ndim(y) == 1
+    return [*source] if pairs and all(len(o) == 2 and listed(o[1]) for o in source) else [source]
 
 def get_digits(
     labels=None, # The labels wanted, in the order in which `y` shall count them; all if `None`

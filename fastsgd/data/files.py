@@ -44,12 +44,12 @@ def read_npz(
     path, # A file with arrays such as `x_train` and `y_train`, `train_images` and `train_labels`, or `x` and `y`
 )->dict: # A `Part` for each half
     "The images and labels in an `.npz` file; raises `ValueError` for a damaged file, pickles, and unknown names"
-    with file_errors(path):
-        file = np.load(path, allow_pickle=False)
-        names = list(file.keys())
-    with file:
-        pairs = _pairs(names, path)
-        with file_errors(path): arrays = {o: file[o] for pair in pairs.values() for o in pair if o}
+    @np.errstate(over='ignore') # a header may claim anything
+    def load(wanted=()): # a file that NumPy opens stays open if it is damaged
+        with file_errors(path), open(path, 'rb') as f, np.load(f, allow_pickle=False) as file:
+            return [*file], {o: file[o] for o in wanted}
+    pairs = _pairs(load()[0], path)
+    arrays = load([o for pair in pairs.values() for o in pair if o])[1]
     return {half: as_part(arrays[x], arrays.get(y), f'{path}, {x}') for half, (x, y) in pairs.items()}
 
 def _npy_names(folder): return sorted(o.stem for o in Path(folder).glob('*.npy'))
@@ -61,6 +61,7 @@ def read_npy(
     "The images and labels in `.npy` files; raises `ValueError` for damaged files, pickles, and unknown names"
     path = Path(path)
     folder = path if path.is_dir() else path.parent
+    @np.errstate(over='ignore')
     def load(name, mode=None):
         with file_errors(folder/f'{name}.npy'): return np.load(folder/f'{name}.npy', mode, allow_pickle=False)
     if path.is_dir(): pairs = _pairs(_npy_names(path), path)
@@ -76,8 +77,8 @@ _idx_name = re.compile(r'(train|t10k|test)-(images|labels)[-.]idx[13]-ubyte(\.gz
 def _idx_array(path):
     "The array in an IDX file; raises `ValueError` where its header is wrong, or contradicts its length"
     with file_errors(path, 'IDX file'), open_bytes(path) as f: raw = bytearray(f.read())
-    is_idx = len(raw) > 4 and raw[:2] == b'\0\0' and raw[2] in _idx_types and len(raw) >= (start := 4 + 4*raw[3]) > 4
-    require(is_idx,
+    is_idx = len(raw) > 4 and raw[:2] == b'\0\0' and raw[2] in _idx_types and 0 < raw[3] < 5
+    require(is_idx and len(raw) >= (start := 4 + 4*raw[3]),
             f'{path} begins with the bytes {raw[:4].hex(" ")}, and is no IDX file; expected 00 00 08 03 (images) '
             'or 00 00 08 01 (labels), and the length of each axis')
     shape, kind = np.frombuffer(raw, '>u4', raw[3], 4).tolist(), np.dtype(_idx_types[raw[2]])

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from .arrays import Part, progress, split_off
 from .cache import cached_arrays, fingerprint
-from .checks import require
+from .checks import about, require
 from .images import image_suffixes, naming, read_gray
 from .reading import RawDigits, Reading, decide_reading, said, to_digit, turned
 
@@ -113,7 +113,7 @@ def read_image_files(files, reading):
 
 def set_aside(part, source):
     "A part to learn from and one to check with, made of one, and a sentence about it"
-    train, valid = split_off(part)
+    with about(source): train, valid = split_off(part)
     return train, valid, (f'{source} has no validation set, so a fifth of each label ({len(valid.y):,} of '
                           f'{len(part.y):,} images) was set aside, at random and always the same')
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
-from .checks import require
+from .checks import printable, require
 
 _formats = ('PNG', 'JPEG', 'BMP', 'GIF', 'TIFF', 'WEBP')
 image_suffixes = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.tif', '.tiff', '.webp')
@@ -56,7 +56,7 @@ def naming(
     except MemoryError: raise
     except Exception as e: # Pillow's decoders raise whatever a damaged file makes them stumble over
         name = 'the image' if isinstance(image, Image.Image) else image
-        raise ValueError(f'{name} is not read: {_reasons.get(type(e).__name__, e)}') from e
+        raise ValueError(printable(f'{name} is not read: {_reasons.get(type(e).__name__, e)}')) from e
 
 @contextmanager
 def open_image(

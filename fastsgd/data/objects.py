@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 import numpy as np
 from .arrays import Part, _as_labels, _collected, as_part, progress
-from .checks import require
+from .checks import about, require
 
 image_names = ('image', 'images', 'img', 'x', 'data', 'pixels') # what images may be called in a table …
 label_names = ('label', 'labels', 'y', 'target', 'targets', 'class', 'digit') # … what labels …
@@ -123,7 +123,8 @@ def from_object(
 )->Part:
     "The images, and labels if there are any, in any object that we know; raises `TypeError` or `ValueError`"
     said = said or 'images'
-    if hasattr(data, 'iloc') and hasattr(data, 'columns'): return from_frame(data, said)
-    if isinstance(data, Mapping): return _from_dict(data, said)
-    if isinstance(data, tuple) and len(data) == 2: return as_part(*data, said)
-    return as_part(data, None, said) if hasattr(data, 'dtype') else from_pairs(data, said)
+    with about(said):
+        if hasattr(data, 'iloc') and hasattr(data, 'columns'): return from_frame(data, said)
+        if isinstance(data, Mapping): return _from_dict(data, said)
+        if isinstance(data, tuple) and len(data) == 2: return as_part(*data, said)
+        return as_part(data, None, said) if hasattr(data, 'dtype') else from_pairs(data, said)

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 import numpy as np
 from .arrays import progress
-from .checks import require
+from .checks import about, require
 from .files import file_readers, reader_of
 from .folders import archive_suffixes, find_set, read_image_folder, set_aside
 from .reading import RawDigits, Reading, decide_reading, said, to_digits
@@ -62,8 +62,7 @@ def digits_from_parts(parts:dict, source, mapped:bool=False)->RawDigits:
     halves, counts, notes = [], {}, [train.note]
     for x, y, *_ in (train, valid):
         if not mapped:
-            try: x, new = to_digits(np.asarray(x), reading, _shown) # no longer mapped
-            except ValueError as e: raise ValueError(f'{source}: {e}') from e
+            with about(source): x, new = to_digits(np.asarray(x), reading, _shown) # no longer mapped
             counts = new + counts if counts else new
         halves += [x, np.searchsorted(labels, y)]
     if reading.size != (28, 28): notes.append('{1}×{0}'.format(*reading.size))
@@ -142,6 +141,5 @@ def read_images(
     require(read, f'{path} is no set of images in one file: {", ".join(file_readers)}', FileNotFoundError)
     parts = read(path)
     x, y, names, _ = next(parts[k] for k in ('test', 'valid', 'train') if k in parts)
-    try: x = to_digits(x, reading, _shown)[0]
-    except ValueError as e: raise ValueError(f'{path}: {e}') from e
+    with about(path): x = to_digits(x, reading, _shown)[0]
     return x, y, list(range(len(x))) if names is None else names

@@ -11,7 +11,7 @@ import gzip, json, os, re
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from .checks import require
+from .checks import printable, require
 from .objects import first_of, from_frame, label_names, named_labels
 
 # %% ../../nbs/data/tables.ipynb #6b022b48
@@ -28,14 +28,12 @@ def file_errors(path, kind='file of arrays'):
         why = ('it holds a pickled object, which could run code when opened' if pickled
                else f'its rows have different lengths ({rows[0]})' if rows
                else e.strerror if getattr(e, 'strerror', '') else f'it is damaged, or no {kind}')
-        raise ValueError(f'{path} is not read: {why}') from e
+        raise ValueError(printable(f'{path} is not read: {why}')) from e
 
 def open_bytes(path):
     "Open a file to read bytes, unzipped if it is gzipped"
-    f = open(path, 'rb')
-    gzipped = f.read(2) == b'\x1f\x8b'
-    f.seek(0)
-    return gzip.GzipFile(fileobj=f) if gzipped else f
+    with open(path, 'rb') as f: gzipped = f.read(2) == b'\x1f\x8b'
+    return (gzip.open if gzipped else open)(path, 'rb')
 
 # %% ../../nbs/data/tables.ipynb #b197b2e7
 half_names = dict(train='train', training='train', valid='valid', validation='valid', val='valid', dev='valid',

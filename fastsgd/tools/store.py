@@ -184,7 +184,8 @@ def load_digits_model(
     tensors, facts = load_tensors(file)
     try:
         labels = facts.get('labels')
-        require(isinstance(labels, list) and len(labels) > 1, 'it does not say what its answers stand for')
+        known = isinstance(labels, list) and all(isinstance(o, (str, int, float)) for o in labels)
+        require(known and len(labels) > 1, f'it does not say what its answers stand for: {str(labels)[:200]}')
         model = build_model(facts.get('architecture')).eval()
         put_weights(model, tensors, 'its weights do not fit its architecture')
         check_facts(facts)
