@@ -65,8 +65,8 @@ class CheckpointCallback(Callback):
                 f'{self.monitor} cannot be monitored without a validation set')
         require(self.in_epoch or not self.every_batches, 'checkpoints within an epoch need a fastsgd DataLoader')
         self.model_facts() # raises where they could not be kept
-        self.while_fit = ExitStack()
-        self.while_fit.enter_context(locked(self.folder))
+        self.while_fit = ExitStack() # among several processes, one has the folder
+        self.while_fit.enter_context(vars(self).get('locked', locked)(self.folder))
         hypers = (getattr(self.opt, 'hypers', None) or self.opt.param_groups)[-1]
         self.asked = {'lr': hypers['lr'], 'wd': hypers.get('wd', hypers.get('weight_decay'))}
         if not self.resume or not self.take_up(self.folder if self.resume is True else Path(self.resume)): self.claim()

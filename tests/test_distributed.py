@@ -1,0 +1,235 @@
+"Several processes on this machine train together: what they end with, and what becomes of the others if one ends"
+import contextlib
+import io
+import multiprocessing as mp
+import os
+import socket
+import sys
+import time
+import traceback
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from fastsgd.all import *
+
+limit = 60 # seconds, for all processes of a test
+ctx = mp.get_context('forkserver') # a process that has imported everything, and forks
+ctx.set_forkserver_preload(['fastsgd.all', 'torch._dynamo', 'pytest'])
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+def one_of_them(f, args, rank, size, port, out):
+    "What `f` gives is kept beside what is printed"
+    os.environ.update(RANK=str(rank), WORLD_SIZE=str(size), LOCAL_RANK=str(rank), MASTER_ADDR='127.0.0.1',
+                      MASTER_PORT=str(port), GLOO_SOCKET_IFNAME='lo')
+    with open(f'{out}.said', 'w', buffering=1) as f1, open(f'{out}.errors', 'w', buffering=1) as f2:
+        os.dup2(f1.fileno(), 1); os.dup2(f2.fileno(), 2)
+        sys.stdout, sys.stderr = f1, f2
+        torch.set_num_threads(1)
+        try: torch.save(f(*args), f'{out}.result')
+        except SystemExit: raise
+        except BaseException: traceback.print_exc(); f2.flush(); os._exit(1)
+
+class Ended:
+    "What became of a process"
+    def __init__(self, process, out):
+        self.said, self.errors = (Path(f'{out}.{k}').read_text() for k in ('said', 'errors'))
+        self.status, result = process.exitcode, Path(f'{out}.result')
+        self.result = torch.load(result, weights_only=False) if result.exists() else None
+
+def start(f, size, folder, *args):
+    port, outs = free_port(), [folder/f'of{size}_{rank}' for rank in range(size)]
+    ps = [ctx.Process(target=one_of_them, args=(f, args, rank, size, port, str(outs[rank]))) for rank in range(size)]
+    for p in ps: p.start()
+    return ps, outs
+
+def ended(ps, outs):
+    end = time.time() + limit
+    try:
+        for p in ps: p.join(max(end - time.time(), 0.1))
+        assert all(p.exitcode is not None for p in ps), 'a process hangs'
+    finally:
+        for p in ps: p.kill()
+    return [Ended(p, out) for p, out in zip(ps, outs)]
+
+def run(f, size, folder, *args):
+    "`f(*args)` in so many processes, none of which fails; the result of each"
+    found = ended(*start(f, size, folder, *args))
+    for p in found: assert p.status == 0, p.errors
+    return [p.result for p in found]
+
+# --- the same weights ------------------------------------------------------------------------------
+
+def data(n):
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(n, 20, generator=g)
+    return x, (x[:, :4].argmax(1))
+
+def net(): return nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 4))
+
+def learner(cbs=None, n=203, bs=20, seed=0, loader=DataLoader, dtype=torch.float32, **kwargs):
+    "203 items in batches of 20: the last one has 3"
+    torch.manual_seed(seed)
+    train, valid = [(x.to(dtype), y) for x, y in (data(n), data(n//2))]
+    dls = DataLoaders(loader(train, bs, shuffle=True, seed=seed), loader(valid, 30))
+    kwargs = dict(metrics=accuracy, lr=0.2, opt_func=lambda ps, lr: SGD(ps, lr, mom=0.9)) | kwargs
+    return Learner(dls, net().to(dtype), cross_entropy, cbs=cbs, **kwargs)
+
+def trained(learn):
+    rec = learn.recorder
+    return [p.detach().clone() for p in learn.model.parameters()], rec.values, rec.losses, rec.lrs
+
+def plain(epochs=4, **kwargs):
+    "What one process comes to, without any of this"
+    learn = learner(**kwargs)
+    with learn.no_bar(): learn.fit_one_cycle(epochs, 0.2)
+    return trained(learn)
+
+def together(epochs=4, options={}, **kwargs):
+    learn = learner(DistributedCallback(**options), **kwargs)
+    learn.fit_one_cycle(epochs, 0.2)
+    return trained(learn)
+
+def same(one, other, atol=1e-6):
+    (weights, *table), (others, *other_table) = one, other
+    for p, q in zip(weights, others): torch.testing.assert_close(p, q, atol=atol, rtol=0)
+    for a, b in zip(table, other_table):
+        torch.testing.assert_close(torch.tensor(a), torch.tensor(b), atol=max(atol, 1e-6), rtol=0)
+
+@pytest.mark.parametrize('size', (1, 2, 3))
+def test_same_weights_and_table(tmp_path, size, capsys):
+    expected = plain()
+    for got in run(together, size, tmp_path): same(expected, got)
+    assert expected[1][-1][-1] > 0.9
+    said = [Path(f'{tmp_path}/of{size}_{i}.said').read_text() for i in range(size)]
+    assert len(said[0].splitlines()) == 5 and 'accuracy' in said[0] and not any(said[1:])
+    for a, b in zip(said[0].splitlines()[1:], expected[1]):
+        assert a.split()[1:-1] == [f'{v:.4f}' for v in b]
+
+class Noisy:
+    "Adds noise to the images of a batch: it draws random numbers"
+    def __call__(self, batch): return batch[0] + torch.randn(batch[0].shape)*0.1, batch[1]
+
+def noisy(data, bs, **kwargs): return DataLoader(data, bs, batch_tfm=Noisy(), **kwargs)
+def items(data, bs, **kwargs): return DataLoader([*zip(*data)], bs, **kwargs)
+def of_pytorch(data, bs, shuffle=False, seed=None):
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*data), bs, shuffle)
+def a_list(data, bs, **kwargs): return [*DataLoader(data, bs)]
+def full_only(data, bs, **kwargs): return DataLoader(data, bs, drop_last=True, **kwargs)
+def global_seed(data, bs, shuffle=False, seed=None): return DataLoader(data, bs, shuffle)
+def mapped(data, bs, **kwargs):
+    MappedDataLoader.block, MappedDataLoader.window = 8, 64
+    return MappedDataLoader(data, bs, **kwargs)
+
+@pytest.mark.parametrize('loader', (noisy, items, of_pytorch, a_list, full_only, global_seed, mapped))
+def test_any_loader(tmp_path, loader):
+    expected = plain(loader=loader)
+    for got in run(partial(together, loader=loader), 2, tmp_path): same(expected, got)
+
+def f1(targs, preds): return sum((preds == i)[targs == i].float().mean() for i in range(4)).item()/4
+class Twice(Callback):
+    "Takes a step with the gradients of every other batch"
+    run_valid = False
+    def before_step(self):
+        if self.iter % 2 == 0: raise CancelBatchException
+
+@pytest.mark.parametrize('kwargs', (
+    dict(bs=2, n=41), dict(bs=200), dict(n=20), dict(opt_func=torch.optim.Adam), dict(wd=0.1)), ids=str)
+def test_any_training(tmp_path, kwargs):
+    "With 64 bits: some of these make much of a rounding error, which is all that may differ"
+    kwargs['dtype'] = torch.float64
+    expected = plain(**kwargs)
+    for got in run(partial(together, **kwargs), 2, tmp_path): same(expected, got, atol=1e-9)
+
+def with_callbacks(distributed):
+    learn = learner([Twice(), GradientClip(0.5), BackpropByHand(), EarlyStoppingCallback(patience=2),
+                     *[DistributedCallback()]*distributed], metrics=[accuracy, WholeSetMetric(f1)])
+    learn.model[0].bias.requires_grad_(False)
+    rate = learn.lr_find(show_plot=False).valley
+    learn.fit(6, 0.5)
+    first = trained(learn)
+    learn.fit(2) # the second fit begins with what the first left
+    return *first, rate, trained(learn)[0], learn.validate()
+
+def test_callbacks_and_metrics_of_a_whole_set(tmp_path):
+    with contextlib.redirect_stdout(io.StringIO()): expected = with_callbacks(False)
+    for got in run(with_callbacks, 2, tmp_path, True):
+        same(expected[:4], got[:4])
+        assert abs(expected[4] - got[4]) < 1e-6
+        for a, b in zip(expected[5] + [torch.tensor(expected[6])], got[5] + [torch.tensor(got[6])]):
+            torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
+
+def halves(epochs, bs=20):
+    "One process that adds up the gradients of the halves of each batch, in order"
+    learn = learner(bs=bs)
+    opt = SGD(learn.model.parameters(), 0.2, mom=0.9)
+    for _ in range(epochs):
+        for xb, yb in learn.dls.train:
+            grads, k = [], -(-len(xb)//2)
+            for part in (slice(0, k), slice(k, None)):
+                cross_entropy(learn.model(xb[part]), yb[part]).backward()
+                grads.append([p.grad*(len(xb[part])/len(xb)) for p in learn.model.parameters()])
+                opt.zero_grad()
+            for p, a, b in zip(learn.model.parameters(), *grads): p.grad = a + b
+            opt.step()
+            opt.zero_grad()
+    return [p.detach() for p in learn.model.parameters()]
+
+def exact(epochs):
+    learn = learner(DistributedCallback(exact=True))
+    learn.fit(epochs, 0.2)
+    return trained(learn)
+
+def test_exact_is_bit_for_bit(tmp_path):
+    expected = halves(3)
+    for got in run(exact, 2, tmp_path, 3):
+        for p, q in zip(expected, got[0]): assert torch.equal(p, q)
+    of_three = run(exact, 3, tmp_path, 3)
+    for got in of_three[1:]:
+        for p, q in zip(of_three[0][0], got[0]): assert torch.equal(p, q)
+
+def test_fewer_bits_are_close(tmp_path):
+    expected, (got, _) = plain(), run(partial(together, options=dict(bf16=True)), 2, tmp_path)
+    same(expected, got, atol=0.05)
+    assert any(not torch.equal(p, q) for p, q in zip(expected[0], got[0]))
+
+# --- what is refused -------------------------------------------------------------------------------
+
+def refused(f, size, folder, *args):
+    "What process 0 says; all end, with a status that is not 0, and the others say nothing"
+    first, *others = ended(*start(f, size, folder, *args))
+    assert first.status and all(p.status == 2 and not p.errors for p in others), [p.errors for p in others]
+    return first.errors.splitlines()[-1]
+
+def other(what):
+    "Process 1 means something else"
+    own = int(os.environ['RANK']) and what
+    learn = learner(DistributedCallback(), **{'bs': dict(bs=10), 'lr': dict(lr=0.5), 'n': dict(n=100)}.get(own, {}))
+    if own == 'pixel': learn.dls.train.tensors[0][50, 3] += 1
+    if own == 'model': learn.model[1] = nn.Tanh()
+    if own == 'version': sys.modules[DistributedCallback.__module__].__version__ = '9.9'
+    learn.fit(3 if own == 'epochs' else 2)
+
+@pytest.mark.parametrize('what, named', dict(
+    bs='training batch_size than process 0: 10, not 20', lr="optimizer", n='training n than process 0: 100, not 203',
+    pixel='training data', model='model than process 0: Sequential', version='version of fastsgd than process 0: 9.9',
+    epochs='n_epoch than process 0: 3, not 2').items())
+def test_processes_that_mean_something_else_are_refused(tmp_path, what, named):
+    said = refused(other, 2, tmp_path, what)
+    assert said.startswith('ValueError: process 1 has another ') and named in said
+
+def small(): learner(DistributedCallback(), bs=2).fit(1)
+def cards(): Processes().device('cuda')
+def test_other_bad_input(tmp_path, monkeypatch):
+    assert 'ValueError: batches of 2 cannot be shared by 3 processes' in refused(small, 3, tmp_path)
+    if torch.cuda.device_count() < 3:
+        assert '3 processes on one machine need as many graphics cards' in refused(cards, 3, tmp_path)
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    with pytest.raises(ValueError, match='WORLD_SIZE is 2, but there is no RANK and no MASTER'): DistributedCallback()
+    with pytest.raises(ValueError, match='exclude'): DistributedCallback(exact=True, bf16=True)
