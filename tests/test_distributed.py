@@ -3,6 +3,7 @@ import contextlib
 import io
 import multiprocessing as mp
 import os
+import signal
 import socket
 import sys
 import time
@@ -233,3 +234,49 @@ def test_other_bad_input(tmp_path, monkeypatch):
     monkeypatch.setenv('WORLD_SIZE', '2')
     with pytest.raises(ValueError, match='WORLD_SIZE is 2, but there is no RANK and no MASTER'): DistributedCallback()
     with pytest.raises(ValueError, match='exclude'): DistributedCallback(exact=True, bf16=True)
+
+# --- stopped and gone on with ----------------------------------------------------------------------
+
+class Signal(Callback):
+    "Sends itself a signal in a batch, in one process"
+    def __init__(self, signum, rank, epoch, batch, when):
+        def send():
+            here = self.learn.epoch, self.learn.iter, int(os.environ['RANK'])
+            if here == (epoch, batch, rank): os.kill(os.getpid(), signum)
+        vars(self)[when] = send
+
+def go_on(folder, epochs, *cbs, options={}):
+    "The training in `folder`, begun or gone on with; how it ended"
+    learn, how = learner(DistributedCallback(**options)), None
+    try: learn.fit_one_cycle(epochs, 0.2, cbs=[CheckpointCallback(folder, every_batches=3, resume=True, keep=1),
+                                           *[make() for make in cbs]])
+    except KeyboardInterrupt as e: how = str(e)
+    except SystemExit as e: how = e.code
+    return *trained(learn), how, learn.iter
+
+def names(folder): return sorted(f.name for f in Path(folder).iterdir())
+
+@pytest.mark.parametrize('sizes, signum, batch, when', (
+    ((1, 2), signal.SIGTERM, 4, 'after_batch'), ((2, 1), signal.SIGINT, 4, 'after_pred'),
+    ((2, 3), signal.SIGTERM, 5, 'before_step'), ((3, 1), signal.SIGTERM, 10, 'after_train'),
+    ((2, 2), signal.SIGINT, 3, 'after_epoch'), ((2, 1), signal.SIGTERM, 3, 'after_validate')))
+def test_a_run_goes_on_with_more_or_fewer(tmp_path, sizes, signum, batch, when):
+    expected, folder, last = plain(), tmp_path/'run', sizes[0] - 1
+    stopped = run(go_on, sizes[0], tmp_path, folder, 4, partial(Signal, signum, last, 1, batch, when))
+    assert len({(p[-2], p[-1]) for p in stopped}) == 1 # all stopped in the same place
+    assert stopped[0][-2] == 143 if signum == signal.SIGTERM else 'go on with' in stopped[0][-2]
+    assert len(names(folder)) == 1
+    for *got, how, _ in run(go_on, sizes[1], tmp_path, folder, 4):
+        assert how is None
+        same(expected, got)
+    assert names(folder) == ['checkpoint_0004_000000.safetensors']
+
+def test_a_checkpoint_knows_no_number_of_processes(tmp_path):
+    for size in (1, 3): run(go_on, size, tmp_path, tmp_path/f'run{size}', 2)
+    (one, facts), (three, others) = (
+        load_tensors(tmp_path/f'run{size}/checkpoint_0002_000000.safetensors') for size in (1, 3))
+    assert one.keys() == three.keys() and facts.keys() == others.keys()
+    assert facts['training'] == others['training'] and facts['architecture'] == others['architecture']
+    for k in one:
+        if one[k].shape == three[k].shape and one[k].is_floating_point():
+            torch.testing.assert_close(one[k], three[k], atol=1e-6, rtol=0)

@@ -39,7 +39,7 @@ class DistributedCallback(Callback):
         self.parts = Parts(self.all.rank, self.all.size)
 
     def before_fit(self):
-        self.while_fit, self.asked = ExitStack(), 0
+        self.while_fit, self.asked = ExitStack(), 0.
         self.params = [p for p in self.model.parameters() if p.requires_grad]
         self.all.require_same(training_facts(self.learn))
         self.all.end_where(self.wrong())
@@ -138,7 +138,7 @@ def after_validate(self:DistributedCallback):
     rec, sizes = self.recorder, torch.tensor(self.recorder.sizes, dtype=torch.float64)
     columns = [torch.stack(c).flatten().double().cpu() for c in rec.noted if c]
     sums = [torch.where(sizes > 0, c, 0)@sizes for c in columns]
-    sums = self.all.total(torch.stack([*sums, sizes.sum(), sizes.new_tensor(float(self.asked))]))
+    sums = self.all.total(torch.stack([*sums, sizes.sum(), sizes.new_tensor(self.asked)]))
     if columns and not self.parts.whole: rec.row[-len(columns):] = (sums[:-2]/sums[-2]).tolist()
     self.agree(sums[-1].item())
 
@@ -161,11 +161,11 @@ def take_up(self:DistributedCallback, saver, file):
     saver.restore()
     return True
 @patch
-def note(self:DistributedCallback, signum, frame): self.asked = self.asked or signum
+def note(self:DistributedCallback, signum, frame): self.asked = 1. if signum == signal.SIGINT else 1000.
 @patch
-def agree(self:DistributedCallback, signal_has_come):
+def agree(self:DistributedCallback, asked): # by all together
     "All stop after the same batch"
-    for saver in self.savers if signal_has_come else (): saver.stop = int(self.asked or signal.SIGTERM)
+    for saver in self.savers if asked else (): saver.stop = signal.SIGINT if asked < 1000 else signal.SIGTERM
 
 # %% ../../nbs/tools/distributed.ipynb #b18c0012
 def data_checksum(dl):
