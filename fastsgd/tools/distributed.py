@@ -28,7 +28,7 @@ from .resume import CheckpointCallback
 # %% ../../nbs/tools/distributed.ipynb #b18c0008
 class DistributedCallback(Callback):
     "Trains with all processes that `torchrun` has started, to the weights that one process would come to"
-    order, while_fit, flat = 55, nullcontext(), None # after what the Recorder notes, before anything is printed or kept
+    order, while_fit, flat, savers = 55, nullcontext(), None, () # after the Recorder, before what prints or keeps
     def __init__(self,
         exact:bool=False, # Add up gradients in a fixed order, so that the weights are the same bit for bit? Slower
         bf16:bool=False, # Send gradients with 16 bits? Half the bytes, two or three digits of each number
@@ -67,6 +67,8 @@ class DistributedCallback(Callback):
 
     def after_fit(self):
         if e := sys.exception(): self.all.failed(e)
+        for saver in self.savers if isinstance(e, ConnectionError) else ():
+            if saver.handlers: saver.handlers[signal.SIGTERM] = signal.SIG_IGN # torchrun's, before it's said
         with self.while_fit: self.flat = None
 
     def from_first(self, t):

@@ -119,7 +119,7 @@ class CheckpointCallback(Callback):
         self.end_epoch()
         if self.stop: self.leave()
     def end_epoch(self):
-        self.done, self.trained, row = self.epoch + 1, None, self.recorder.values[-1]
+        self.done, self.trained, row, self.rows = self.epoch + 1, None, (v := self.recorder.values)[-1], len(v)
         i = self.monitor and self.recorder.metric_names.index(self.monitor) - 1
         if self.monitor and len(row) > i and self.sign*row[i] > self.best: # never if it is nan
             self.learn.save(self.folder/'best', run=self.run)
