@@ -3,15 +3,18 @@ import contextlib
 import io
 import multiprocessing as mp
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 import traceback
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -282,6 +285,67 @@ def test_a_checkpoint_knows_no_number_of_processes(tmp_path):
     for k in one:
         if one[k].shape == three[k].shape and one[k].is_floating_point():
             torch.testing.assert_close(one[k], three[k], atol=1e-6, rtol=0)
+
+# --- data of each ----------------------------------------------------------------------------------
+
+def write_shards(folder, lengths):
+    x, y = data(sum(lengths))
+    start = 0
+    for i, n in enumerate(lengths):
+        with tarfile.open(folder/f'{i}.tar', 'w') as tar:
+            for j in range(start, start + n):
+                for ending, raw in (('x', x[j].numpy().tobytes()), ('y', bytes([y[j]]))):
+                    info = tarfile.TarInfo(f'{j:05}.{ending}')
+                    info.size = len(raw)
+                    tar.addfile(info, io.BytesIO(raw))
+        start += n
+
+def item(parts): return torch.frombuffer(bytearray(parts['x']), dtype=torch.float32), parts['y'][0]
+def shards(folder, bs): return torch.utils.data.DataLoader(TarShards(sorted(folder.glob('*.tar')), item), bs)
+
+def learn_from_shards(folder, cbs=None, dls=None):
+    torch.manual_seed(0)
+    learn = Learner(dls or (shards(folder, 8), shards(folder, 16)), net(), cross_entropy, metrics=accuracy, cbs=cbs)
+    learn.fit(2, 0.2)
+    return trained(learn)
+def shards_together(folder): return learn_from_shards(folder, DistributedCallback())
+
+def test_files_are_read_by_one_process_each(tmp_path):
+    "One has 42 items, the other 20; the same is what one process comes to with the batches of both in one"
+    write_shards(tmp_path, (10, 20, 32))
+    x, y = data(62)
+    first, second = [torch.cat([t[:10], t[30:]]).split(8) for t in (x, y)], [t[10:30].split(8) for t in (x, y)]
+    both = [tuple(torch.cat([first[k][i], *second[k][i:i + 1]]) for k in (0, 1)) for i in range(6)]
+    with contextlib.redirect_stdout(io.StringIO()): expected = learn_from_shards(tmp_path, dls=(both, [(x, y)]))
+    for got in run(shards_together, 2, tmp_path, tmp_path): same(expected, got)
+
+def test_fewer_files_than_processes(tmp_path):
+    write_shards(tmp_path, (10, 20))
+    found = ended(*start(shards_together, 3, tmp_path, tmp_path))
+    assert all(p.status for p in found)
+    assert 'ValueError: process 2 has no batch at all: are there fewer files than processes?' in found[2].errors
+    assert 'process 2 has ended: ValueError: process 2 has no batch' in found[0].errors
+
+def of_a_file(folder):
+    "Memory of an epoch of images that stay on disk, in MiB"
+    x, y = np.load(folder/'x.npy', mmap_mode='r'), torch.from_numpy(np.load(folder/'y.npy'))
+    dls = DataLoaders(MappedDataLoader((x, y), 256, shuffle=True, seed=0))
+    learn = Learner(dls, simple_net(n_out=10), cross_entropy, cbs=DistributedCallback())
+    learn.fit(1)
+    return int(re.search(r'VmHWM:\s+(\d+) kB', Path('/proc/self/status').read_text())[1])/1024
+
+@pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='asks /proc for the memory')
+def test_memory_does_not_grow_with_the_images(tmp_path):
+    "40 MiB of images and 160 MiB of them"
+    used = {}
+    for n in (50_000, 200_000):
+        images = np.lib.format.open_memmap(tmp_path/'x.npy', 'w+', np.uint8, (n, 28, 28))
+        pattern = np.random.default_rng(0).integers(0, 256, (10_000, 28, 28), np.uint8)
+        for i in range(0, n, 10_000): images[i:i + 10_000] = np.roll(pattern, i//10_000, 2)
+        np.save(tmp_path/'y', np.arange(n) % 10)
+        del images
+        used[n] = run(of_a_file, 2, tmp_path, tmp_path)
+    assert max(used[200_000]) - min(used[50_000]) < 30, used
 
 # --- when one of them is gone ----------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from ..data.chance import own_states, random_state, set_own_states, set_random_s
 from ..data.checks import require
 from ..dataloader import DataLoader
 from ..losses import name_of
+from .mapped import read_items
 from .parts import Parts, SharedBatches
 from .processes import Processes
 from .resume import CheckpointCallback
@@ -174,7 +175,7 @@ def data_checksum(dl):
     "CRC-32 of the tensors of a loader; of 1,024 items of arrays that stay on disk"
     crc = 0
     for t in getattr(dl, 'tensors', None) or ():
-        if not isinstance(t, torch.Tensor): t = torch.from_numpy(np.array(t[::len(t)//1024 + 1]))
+        if not isinstance(t, torch.Tensor): t = read_items(t, torch.arange(0, len(t), len(t)//1024 + 1))
         crc = zlib.crc32(t.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy(), crc)
     return crc
 
