@@ -41,6 +41,9 @@ from fastsgd.tools.rebuild import *
 from fastsgd.tools.store import *
 from fastsgd.tools.checkpoints import *
 from fastsgd.tools.resume import *
+from fastsgd.tools.processes import *
+from fastsgd.tools.parts import *
+from fastsgd.tools.distributed import *
 from fastsgd.tools.fastai_callbacks import *
 from fastsgd.tools.photo import *
 from fastsgd.tools.report import *

@@ -366,3 +366,12 @@ def test_a_wrong_length_makes_no_schedule_jump(tmp_path, said):
     again = get_learner(train=learn.dls.train)
     with pytest.warns(UserWarning): again.fit(4, cbs=[line, CheckpointCallback(tmp_path, resume=True)])
     assert again.recorder.lrs == lrs
+
+def test_an_error_between_two_epochs_ends_none(tmp_path):
+    "It was taken for the end of the epoch that it had kept from beginning"
+    learn = get_learner()
+    def fail():
+        if learn.epoch == 2: raise OSError('the disk is gone')
+    with pytest.raises(OSError, match='gone'):
+        learn.fit(4, cbs=[CheckpointCallback(tmp_path), Callback(before_epoch=fail)])
+    assert [o.name for o in checkpoints(tmp_path)][-1] == 'checkpoint_0002_000000.safetensors'

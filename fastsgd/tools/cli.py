@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['run_command', 'main', 'check_names', 'csv_writer', 'tell_model', 'tell_files', 'draw', 'fastsgd_predict',
-           'predict_main']
+           'predict_main', 'as_module']
 
 # %% ../../nbs/tools/cli.ipynb #ec71fcfd
 import csv as table, os, re, sys
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from fastcore.basics import IN_NOTEBOOK
 from fastcore.script import anno_parser
 from .. import __version__
 from ..data.cache import atomic_write
@@ -136,3 +137,16 @@ def fastsgd_predict(
 def predict_main():
     "The command `fastsgd_predict`"
     run_command(fastsgd_predict, several='images')
+
+# %% ../../nbs/tools/cli.ipynb #d18c0002
+def as_module(words):
+    "Do what the words of a command line say, of which the first is `train` or `predict`"
+    command = {'train': main, 'predict': predict_main}.get(words[0] if words else None)
+    if not command: sys.exit('python -m fastsgd.tools.cli: say train or predict, and then the options of fastsgd_train '
+                             'or fastsgd_predict')
+    sys.argv[1:] = words[1:]
+    command()
+
+# %% ../../nbs/tools/cli.ipynb #d18c0003
+#| eval: false
+if __name__ == '__main__' and not IN_NOTEBOOK: as_module(sys.argv[1:])

@@ -68,8 +68,8 @@ class CheckpointCallback(Callback):
         if not order_is_known(self.dls.train):
             warnings.warn(f'whoever goes on with this may get other batches: it is not known what the order of '
                           f'{self.dls.train} depends on', stacklevel=2)
-        self.while_fit = ExitStack()
-        self.while_fit.enter_context(locked(self.folder))
+        self.while_fit = ExitStack() # among several processes, one has the folder
+        self.while_fit.enter_context(vars(self).get('locked', locked)(self.folder))
         hypers = (getattr(self.opt, 'hypers', None) or self.opt.param_groups)[-1]
         self.asked = {'lr': hypers['lr'], 'wd': hypers.get('wd', hypers.get('weight_decay'))}
         if not self.resume or not self.take_up(self.folder if self.resume is True else Path(self.resume)): self.claim()
@@ -122,7 +122,7 @@ class CheckpointCallback(Callback):
         self.end_epoch()
         if self.stop: self.leave()
     def end_epoch(self):
-        self.done, self.trained, row = self.epoch + 1, None, self.recorder.values[-1]
+        self.done, self.trained, row, self.rows = self.epoch + 1, None, (v := self.recorder.values)[-1], len(v)
         i = self.monitor and self.recorder.metric_names.index(self.monitor) - 1
         if self.monitor and len(row) > i and self.sign*row[i] > self.best: # never if it is nan
             self.learn.save(self.folder/'best', run=self.run)
