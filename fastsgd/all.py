@@ -32,6 +32,7 @@ from fastsgd.schedule import *
 from fastsgd.convnet import *
 from fastsgd.tools.measures import *
 from fastsgd.tools.callbacks import *
+from fastsgd.tools.fastai_loaders import *
 from fastsgd.tools.fastai import *
 from fastsgd.tools.fastai_learner import *
 from fastsgd.tools.mapped import *
@@ -45,6 +46,10 @@ from fastsgd.tools.processes import *
 from fastsgd.tools.parts import *
 from fastsgd.tools.distributed import *
 from fastsgd.tools.fastai_callbacks import *
+from fastsgd.tools.fastai_training import *
+from fastsgd.tools.fastai_names import *
+from fastsgd.tools.fastai_interpret import *
+from fastsgd.tools.fastai_guests import *
 from fastsgd.tools.photo import *
 from fastsgd.tools.report import *
 from fastsgd.tools.pages import *

@@ -58,7 +58,7 @@ def all_batches(self:Learner, dl, stage):
     self.dl, self.iter, self.training = dl, 0, stage == 'train'
     self.model.train(self.training)
     self(f'before_{stage}')
-    first, device, batch = getattr(self.dl, 'first', 0), self.device, None
+    first, device, batch = getattr(self.dl, 'first_batch', 0), self.device, None
     with torch.set_grad_enabled(self.training):
         for self.iter, batch in enumerate(self.dl, first):
             is_there = type(o := next(iter(batch))) is torch.Tensor and o.device == device
@@ -89,7 +89,7 @@ def __repr__(self:Learner):
 def set_hyper(opt, name:str, value:float):
     "Set `'lr'`, `'mom'` or `'wd'` in an optimizer that has it: ours, PyTorch's or fastai's"
     value = number(name, getattr(value, 'stop', value)) # of a slice, the rate at its end
-    for group in getattr(opt, 'hypers', None) or opt.param_groups:
+    for group in getattr(opt := getattr(opt, 'opt', opt), 'hypers', None) or opt.param_groups:
         key = name if name in group else {'mom': 'momentum', 'wd': 'weight_decay'}.get(name)
         if name == 'mom' and 'betas' in group: group['betas'] = (value, *group['betas'][1:])
         elif key in group: group[key] = value

@@ -18,7 +18,7 @@ class BatchNotes(Callback):
     def clear(self): self.noted, self.sizes = [[], *([] for _ in self.metrics)], []
     def before_validate(self): self.clear()
     def before_train(self):
-        if not getattr(self.dl, 'first', 0): self.clear() # else an interrupted epoch goes on
+        if not getattr(self.dl, 'first_batch', 0): self.clear() # else an interrupted epoch goes on
 
     def after_batch(self):
         learn = self.learn

@@ -7,10 +7,9 @@ __all__ = ['TerminateOnNaNCallback', 'FreshOptimizer', 'EarlyStoppingCallback', 
 
 # %% ../../nbs/tools/callbacks.ipynb #b814adbb
 import math, torch, warnings
-from collections.abc import Mapping
 from fastcore.basics import patch
 from torch import nn
-from ..callback import Callback, CancelBatchException, CancelFitException
+from ..callback import Callback, CancelFitException
 from ..data.checks import one_of, require
 from ..learner import Learner, default_cbs, get_hypers, set_hyper
 from .measures import better_sign
@@ -20,11 +19,12 @@ class TerminateOnNaNCallback(Callback):
     order, run_valid, run_lr_find = -5, False, False
     def after_loss(self):
         loss = self.learn.loss
-        if loss.device.type == 'cpu' and not math.isfinite(loss.item()):
+        at_once = loss.device.type == 'cpu' or not hasattr(self.recorder, 'noted') # as fastai's hasn't
+        if at_once and not math.isfinite(loss.item()):
             self.stop(self.iter, loss.item(), get_hypers(self.opt)['lr'])
 
     def after_train(self):
-        losses = self.recorder.noted[0]
+        losses = getattr(self.recorder, 'noted', [[]])[0]
         if not losses or losses[0].device.type == 'cpu': return
         for i, loss in enumerate(torch.stack(losses).view(-1).tolist()):
             if not math.isfinite(loss): self.stop(i, loss, self.recorder.lrs[i - len(losses)])
@@ -36,14 +36,24 @@ class TerminateOnNaNCallback(Callback):
         place = f'in epoch {self.epoch}, batch {batch}, at learning rate {lr:g}'
         raise FloatingPointError(f'the loss is {loss} {place}: {hint}')
 
+def _look_at_scale(dl)->bool: # `True`, for once is enough
+    "Warns where the images of a loader seem to go from 0 to 255"
+    x = (getattr(dl, 'tensors', None) or [torch.zeros(0)])[0][:256]
+    if isinstance(x, torch.Tensor) and x.is_floating_point() and x[:1].numel() == 784:
+        low, high = x.aminmax()
+        if low >= 0 and high > 2: warnings.warn(f'the images to learn from go from {low:g} to {high:g}, where 0 to 1 '
+                                                'is usual: get_digits brings them there, or divide them by 255')
+    return True
+
 class FreshOptimizer(Callback):
-    "Sees to it that the optimizer has the parameters of the model that are to be trained, and no others"
-    order = -20 # nothing may have been noted of the old optimizer
+    "Sees to it that the optimizer has the parameters of the model that are to be trained, and no other model's"
+    order, looked = -20, False # nothing may have been noted of the old optimizer
     def before_fit(self):
         learn, old = self.learn, self.opt
+        if not self.looked: self.looked = _look_at_scale(self.dls.train)
         parts = getattr(old, 'param_lists', None) or [g['params'] for g in old.param_groups] # fastai's, or as PyTorch's
         wanted = {p for p in self.model.parameters() if p.requires_grad}
-        if {p for part in parts for p in part} == wanted: return
+        if wanted <= {p for part in parts for p in part} <= {*self.model.parameters()}: return
         learn.create_opt()
         group = (getattr(old, 'hypers', None) or old.param_groups)[-1]
         for name, key in (('lr', 'lr'), ('wd', 'wd'), ('wd', 'weight_decay')):
@@ -58,7 +68,7 @@ class _StepCounter(Callback):
     order, run_valid = -15, False
     def before_fit(self): # from this epoch on, after this progress, so many steps in each
         self.known, self.taken = (0, 0., None), 0
-    def before_train(self): self.taken = 0
+    def before_epoch(self): self.taken = 0
     def after_batch(self): self.taken += 1
     def progress(self, i):
         start, done, n = self.known
@@ -77,34 +87,10 @@ class _StepCounter(Callback):
 def pct_train(self:Learner)->float: # Used by schedules
     "How much of the training is done, 0 to 1"
     for cb in self.cbs:
-        if isinstance(cb, _StepCounter): return cb.progress(self.iter)
+        if isinstance(cb, _StepCounter): return cb.progress(cb.taken)
     return (self.epoch + (self.iter/self.n_iter if self.n_iter else 0))/self.n_epoch
 
 default_cbs.extend([FreshOptimizer, _StepCounter, TerminateOnNaNCallback])
-
-_create_opt, _one_batch = Learner.create_opt, Learner.one_batch
-@patch
-def create_opt(self:Learner):
-    "Before the first step, also warns where images seem to go from 0 to 255"
-    _create_opt(self)
-    x = (getattr(self.dls.train, 'tensors', None) or [torch.zeros(0)])[0][:256]
-    if not isinstance(x, torch.Tensor) or not x.is_floating_point() or x[:1].numel() != 784: return
-    low, high = x.aminmax()
-    if low >= 0 and high > 2: warnings.warn(f'the images to learn from go from {low:g} to {high:g}, where 0 to 1 is '
-                                            'usual: get_digits brings them there, or divide them by 255', stacklevel=3)
-@patch
-def one_batch(self:Learner, *args):
-    "Batches that are dictionaries, too: whoever replaces `predict_batch` and `get_loss` finds them in `learn.batch`"
-    batch = args[-1]
-    if not isinstance(batch, Mapping): return _one_batch(self, *args)
-    for part in ('predict_batch', 'get_loss'):
-        f = getattr(self, part)
-        require(getattr(f, '__func__', f) is not getattr(Learner, part), 'the batches are dictionaries of '
-                f'{", ".join(map(str, batch))}: replace predict_batch and get_loss by those of a callback or of a '
-                'subclass of Learner, which find the batch in learn.batch', TypeError)
-    self.batch, self.xb = batch, (*batch.values(),)
-    self.yb, self.pred, self.loss = self.xb, None, None
-    self.with_events(self.do_one_batch, 'batch', CancelBatchException)
 
 # %% ../../nbs/tools/callbacks.ipynb #50368633
 class EarlyStoppingCallback(Callback):
@@ -120,7 +106,7 @@ class EarlyStoppingCallback(Callback):
         self.monitor, self.min_delta, self.patience, self.way = monitor, min_delta, patience, (mode, comp)
 
     def before_fit(self):
-        names = self.recorder.metric_names[1:-1]
+        names = [*self.recorder.metric_names][1:-1]
         self.place = names.index(one_of('monitor', self.monitor, names))
         require(self.dls.valid is not None or self.place == 0,
                 f'{self.monitor} cannot be monitored without a validation set')

@@ -13,6 +13,7 @@ from tempfile import TemporaryFile
 
 import numpy as np
 import torch
+from fastcore.foundation import L
 from filelock import FileLock, Timeout
 from safetensors import safe_open
 from ..data.checks import require
@@ -23,6 +24,7 @@ def take_apart(state):
     tensors = {}
     def named(o):
         if isinstance(o, np.ndarray): return o.tolist()
+        if isinstance(o, L): return [*o] # fastai's optimizers have some
         require(isinstance(o, torch.Tensor), f'a {type(o).__name__} cannot be kept in a checkpoint: '
                 'expected numbers, texts, tensors, and lists and dictionaries of them', TypeError)
         tensors[name := f'{of_training}{len(tensors)}'] = o
@@ -42,9 +44,9 @@ class RemainingBatches:
     "The batches of an epoch of a `DataLoader` in a known order, from the one with the number `first` on"
     def __init__(self, dl, order, first=0):
         where = getattr((dl.tensors or [None])[0], 'device', 'cpu') # not where the checkpoint was read
-        self.dl, self.order, self.first = dl, order if order is None else order.to(where), first
+        self.dl, self.order, self.first_batch = dl, order if order is None else order.to(where), first
     def __len__(self): return len(self.dl)
-    def __iter__(self): return self.dl.batches(self.order, self.first)
+    def __iter__(self): return self.dl.batches(self.order, self.first_batch)
 
 # %% ../../nbs/tools/checkpoints.ipynb #711c3260
 _name = re.compile(r'checkpoint_(\d{4,})_(\d{6,})\.safetensors') # epoch, batch

@@ -23,7 +23,7 @@ class CancelValidException(Exception): "Raised in a callback, ends the validatio
 class CancelBackwardException(Exception): "Raised in `before_backward`, skips the backward pass"
 class CancelStepException(Exception): "Raised in `before_step`, skips the optimizer's step"
 
-outer_events.extend(['after_cancel_train', 'after_cancel_validate'])
+outer_events.extend(['after_create', 'after_cancel_train', 'after_cancel_validate'])
 batch_events.extend(['after_cancel_backward', 'after_cancel_step'])
 _ends = {'train': CancelTrainException, 'validate': CancelValidException}
 _skips = {'before_backward': CancelBackwardException, 'before_step': CancelStepException}
@@ -55,7 +55,6 @@ def all_batches(self:Learner, dl, stage):
 class _FromFastai(Callback):
     "What our `Learner` asks of a callback of fastai's"
     run_lr_find = property(lambda self: 'fname' not in vars(self)) # it would write over its file
-    def __dir__(self): return [o for o in object.__dir__(self) if o != 'after_create'] # no event of a training
     def own(self, name):
         if name in replaceable: return None
         if name == 'before_fit': return self.begin
@@ -65,6 +64,9 @@ class _FromFastai(Callback):
 
     def begin(self):
         vars(self)['around'] = sys.exc_info()[1]
+        lacks = ', '.join(_lacks(self))
+        require(not lacks, f'{type(self).__name__} needs {lacks}, which is not here: '
+                "train with fastai's Learner, or, for an optimizer's, with SGD or one of fastai's", TypeError)
         if 'monitor' in vars(self):
             names = self.recorder.metric_names[1:]
             i = names.index(one_of('monitor', self.monitor, names))
@@ -84,6 +86,18 @@ class _FromFastai(Callback):
         if sys.exc_info()[1] is self.around or 'monitor' not in vars(self): self('after_fit')
         self.run = True
 
+_asked = ['hypers', 'param_lists', 'set_hyper', 'set_hypers', 'all_params'] # of an optimizer
+def _names(code): return {*code.co_names}.union(*(_names(o) for o in code.co_consts if hasattr(o, 'co_names')))
+
+def _lacks(cb)->list: # Such as `['opt.set_hyper']`
+    "What the code of a callback asks for and fastai's Learner or optimizers have, but ours don't"
+    from fastai.learner import Learner as Theirs
+    kinds = [k for k in type(cb).__mro__ if not k.__module__.startswith('fastsgd.') and k.__name__ != 'Callback']
+    funcs = [f for k in kinds for f in vars(k).values() if hasattr(f, '__code__')]
+    names = sorted(set().union(*(_names(f.__code__) for f in funcs)))
+    own = [k for k in names if k[:2] != '__' and hasattr(Theirs, k) and not hasattr(cb, k)]
+    return own + [f'opt.{k}' for k in names if k in _asked and not hasattr(cb.opt, k)]
+
 @lru_cache(None)
 def _both(kind): return type(kind.__name__, (kind, _FromFastai), {'__module__': kind.__module__})
 
@@ -92,7 +106,7 @@ def as_ours(cb):
     cb = cb() if isinstance(cb, type) else cb
     bases = [f'{k.__module__}.{k.__name__}' for k in type(cb).__mro__]
     if isinstance(cb, Callback) or 'fastai.callback.core.Callback' not in bases: return cb
-    require(cb.name not in ('train_eval', 'recorder', 'progress', 'cast_to_tensor'),
+    require(cb.name not in ('train_eval', 'recorder', 'progress', 'cast_to_tensor', 'lr_finder'),
             f"our Learner needs no {type(cb).__name__} of fastai's: it does that itself")
     object.__setattr__(cb, '__class__', _both(type(cb)))
     return cb
