@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 import fastsgd.all as ours
-from fastsgd.all import DataLoader, DataLoaders, Learner, batch_accuracy, get_digits, mnist_loss, simple_net
+from fastsgd.all import DataLoaders, Learner, batch_accuracy, get_digits, mnist_loss, simple_net
 
 pytestmark = pytest.mark.filterwarnings('ignore')    # of fastai's imports
 nbs = Path(__file__).parent.parent/'nbs'
