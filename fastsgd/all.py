@@ -45,4 +45,5 @@ from fastsgd.tools.fastai_callbacks import *
 from fastsgd.tools.photo import *
 from fastsgd.tools.report import *
 from fastsgd.tools.pages import *
+from fastsgd.tools.draw import *
 from fastsgd.tools.playground import *

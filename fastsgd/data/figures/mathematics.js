@@ -144,3 +144,35 @@ export async function unzipped({zipped, kind}) {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'))
   return new arrays[kind](await new Response(stream).arrayBuffer())
 }
+
+// --- any of the course's models: layers of several kinds, each with its `kind` -------------------
+
+// Windows of `kernel` by `kernel` that slide over square maps, one map after the other; `w` and `b` as in PyTorch
+export function conv({w, b, kernel}, x) {
+  const inputs = w.length/(b.length*kernel*kernel), side = Math.sqrt(x.length/inputs), to = side - kernel + 1
+  return Float64Array.from({length: b.length*to*to}, (_, i) => {
+    const map = Math.floor(i/(to*to)), start = Math.floor(i/to)%to*side + i%to
+    let s = b[map], k = map*inputs*kernel*kernel
+    for (let m = 0; m < inputs; m++) for (let r = 0; r < kernel; r++) {
+      for (let c = 0, at = start + (m*side + r)*side; c < kernel; c++) s += w[k++]*x[at++]
+    }
+    return s
+  })
+}
+// The largest number of each square of `kernel` by `kernel`
+export function maxPool({kernel, maps}, x) {
+  const side = Math.sqrt(x.length/maps), to = Math.floor(side/kernel)
+  return Float64Array.from({length: maps*to*to}, (_, i) => {
+    const at = (Math.floor(i/(to*to))*side + Math.floor(i/to)%to*kernel)*side + i%to*kernel
+    return Math.max(...Array.from({length: kernel*kernel}, (_, k) => x[at + Math.floor(k/kernel)*side + k%kernel]))
+  })
+}
+const kinds = {Linear: linear, Conv2d: conv, MaxPool2d: maxPool, ReLU: (_, x) => relu(x.slice()),
+               Sigmoid: (_, x) => x.map(sigmoid), Tanh: (_, x) => x.map(Math.tanh)}
+// The input, and what each layer makes of what it gets: the last are the scores
+export function activations(layers, x) {
+  const acts = [x]
+  for (const layer of layers) acts.push(kinds[layer.kind](layer, acts.at(-1)))
+  return acts
+}
+export const probabilities = scores => scores.length > 1 ? softmax(scores) : [sigmoid(scores[0]), sigmoid(-scores[0])]

@@ -3,7 +3,6 @@
 import {clamp, mean, sum} from '../../data/figures/mathematics.js'
 
 // --- grids ---------------------------------------------------------------------------------------
-
 const most = a => { let m = -Infinity; for (const x of a) if (x > m) m = x; return m }
 const least = a => -most(a.map(x => -x))
 const even = x => { const r = Math.round(x); return r - x === 0.5 && r%2 ? r - 1 : r } // rounded, a half to even
@@ -12,27 +11,17 @@ function quantile(values, q) {
   return a[i] + (at - i)*((a[i + 1] ?? a[i]) - a[i])
 }
 const median = values => quantile(values, 0.5)
-export function grid(h, w, f) {
+function grid(h, w, f) { // of numbers that f gives for row and column
   const a = new Float32Array(h*w)
-  for (let i = 0; i < a.length; i++) a[i] = f(i)
+  for (let y = 0, i = 0; y < h; y++) for (let x = 0; x < w; x++) a[i++] = f(y, x)
   return {h, w, a}
 }
-const each = (g, f) => grid(g.h, g.w, i => f(g.a[i], i))
-function cut(g, [left, upper, right, lower]) {
-  const w = Math.min(right, g.w) - left
-  return grid(Math.min(lower, g.h) - upper, w, i => g.a[(upper + Math.floor(i/w))*g.w + left + i%w])
-}
-function padded(g, y, x = y, value = 0) {
-  const w = g.w + 2*x
-  return grid(g.h + 2*y, w, i => {
-    const r = Math.floor(i/w) - y, c = i%w - x
-    return r >= 0 && r < g.h && c >= 0 && c < g.w ? g.a[r*g.w + c] : value
-  })
-}
-function every(g, step) {
-  const w = Math.ceil(g.w/step)
-  return grid(Math.ceil(g.h/step), w, i => g.a[Math.floor(i/w)*step*g.w + i%w*step])
-}
+const each = ({h, w, a}, f) => ({h, w, a: a.map(f)})
+const cut = ({h, w, a}, [left, upper, right, lower]) =>
+  grid(Math.min(lower, h) - upper, Math.min(right, w) - left, (y, x) => a[(upper + y)*w + left + x])
+const padded = ({h, w, a}, up, aside = up) => grid(h + 2*up, w + 2*aside, (y, x) =>
+  y < up || y >= h + up || x < aside || x >= w + aside ? 0 : a[(y - up)*w + x - aside])
+const every = ({h, w, a}, step) => grid(Math.ceil(h/step), Math.ceil(w/step), (y, x) => a[step*(y*w + x)])
 const around = boxes => [0, 1, 2, 3].map(k => (k < 2 ? Math.min : Math.max)(...boxes.map(b => b[k])))
 function boxesOf({w, a}, n) { // left, upper, right and lower edge of what has the numbers 1 to n
   const boxes = Array.from({length: n}, () => [Infinity, Infinity, 0, 0])
@@ -47,15 +36,13 @@ const boxOf = (g, faint = 0) => boxesOf(each(g, v => v > faint), 1)[0]
 const trim = g => cut(g, boxOf(g, 0.02))
 
 // --- filters: of each row, then of each column ---------------------------------------------------
-
-function turnedRows(g, f) { // each row becomes a column
-  const rows = Array.from({length: g.h}, (_, y) => f(g.a.subarray(y*g.w, (y + 1)*g.w))), h = rows[0].length
-  const out = {h, w: g.h, a: new Float32Array(h*g.h)}
-  for (let y = 0; y < g.h; y++) for (let x = 0; x < h; x++) out.a[x*g.h + y] = rows[y][x]
-  return out
+function turnedRows({h, w, a}, f) { // each row becomes a column
+  const rows = Array.from({length: h}, (_, y) => f(a.subarray(y*w, (y + 1)*w)))
+  return grid(rows[0].length, h, (y, x) => rows[x][y])
 }
 const bothWays = (g, f, columns = f) => turnedRows(turnedRows(g, f), columns)
 const extreme = (size, sign) => line => { // the largest (sign 1) or the smallest (sign -1) number of each window
+  if (line.every(v => v === line[0])) return line // as most rows of a drawing
   const n = line.length, out = new Float32Array(n), waiting = new Int32Array(n), half = size >> 1
   for (let i = 0, next = 0, first = 0, last = 0; i < n; i++) {
     for (; next < n && next < i - half + size; next++) {
@@ -137,7 +124,6 @@ function numbered(g, corners) { // what is connected gets a number, 1 to n; by t
 }
 
 // --- marks: what is paper, what is ink, and what belongs together --------------------------------
-
 function withoutInk(gray, dark) {
   const side = Math.max(gray.h, gray.w), size = Math.max(11, side >> 2 | 1)
   if (side > 100) gray = smooth(gray, side/250)
@@ -214,7 +200,6 @@ function groupMarks(marks, which) { // which marks belong to one digit
 }
 
 // --- ink: the digits of a picture, each alone ----------------------------------------------------
-
 export function require(ok, message) { if (!ok) throw new Error(message) }
 function lookForMarks(gray, dark) {
   const [paper, isDark] = findPaper(each(gray, v => v/255), dark), light = v => isDark ? v : 1 - v
@@ -250,10 +235,9 @@ function isWritten(marks, which, paper) { // or is it a blot, a scribble, or the
 }
 function isBorder(marks, which) { // something at the edge of the picture, such as a table
   if (!which.some(i => marks.atEdge[i])) return false
-  const {h, w, a} = marks.picked(which), [l, u, r, b] = marks.boxAround(which)
-  const share = (n, inside) => a.filter((v, i) => v && inside(i)).length/n
-  const covered = Math.max(share(w, i => i < w), share(w, i => i >= w*(h - 1)), share(h, i => i%w === 0),
-    share(h, i => (i + 1)%w === 0))
+  const mark = marks.picked(which), {h, w} = mark, [l, u, r, b] = marks.boxAround(which)
+  const edges = [[0, 0, w, 1], [0, h - 1, w, h], [0, 0, 1, h], [w - 1, 0, w, h]]
+  const covered = Math.max(...edges.map(o => mean(cut(mark, o).a)))
   return covered > 0.95 || Math.max((r - l)/w, (b - u)/h) < 1/3
 }
 function inLines(found) {
@@ -282,13 +266,12 @@ export function findDigits(gray, dark) {
   }))
 }
 function cutDigit(gray, dark) { // all ink of a picture as one digit
-  const [marks] = lookForMarks(gray, dark), top = most(marks.mass)
-  return toMnist(digitAlone(marks, [...marks.mass.keys()].filter(i => marks.mass[i] > 0.05*top))[0])[0]
+  const [{mass, ...marks}] = lookForMarks(gray, dark), which = [...mass.keys()].filter(i => mass[i] > 0.05*most(mass))
+  return toMnist(digitAlone(marks, which)[0])[0]
 }
 
 // --- strokes: 28 × 28 pixels of a digit ----------------------------------------------------------
-
-const center = ({w, a}) =>
+const centers = ({w, a}) =>
   [i => Math.floor(i/w), i => i%w].map(place => a.reduce((s, v, i) => s + v*place(i), 0)/sum(a))
 function strokeDepth(digit) { // how far ink is from paper, and how wide strokes are if the digit is 20 pixels long
   const inside = padded(each(digit, v => v > 0.5), 1), depth = distance(inside)
@@ -304,18 +287,14 @@ function evenStrokes(digit) {
   return [trim(each(large, (v, i) => clamp(Math.min(v, depth.a[i] - less), 0, 1))), 'strokes narrowed']
 }
 function straighten(digit) {
-  const {h, a} = digit, [y0, x0] = center(digit)
-  let both = 0, square = 0
-  a.forEach((v, i) => {
-    const y = Math.floor(i/digit.w) - y0
-    both += v*y*(i%digit.w - x0)
-    square += v*y*y
-  })
+  const {h} = digit, [y0, x0] = centers(digit), ink = (y, x) => digit.a[y*digit.w + x]
+  const both = sum(grid(h, digit.w, (y, x) => ink(y, x)*(y - y0)*(x - x0)).a)
+  const square = sum(grid(h, digit.w, (y, x) => ink(y, x)*(y - y0)**2).a)
   const lean = -both/Math.max(square, 1e-6), more = lean - clamp(lean, -0.1, 0.3)
   if (Math.abs(more) < 0.03) return [digit]
   const wide = padded(digit, 0, Math.floor(Math.abs(more)*h/2) + 2), {w} = wide
-  return [trim(grid(h, w, i => {
-    const y = Math.floor(i/w), x = i%w - more*(y + 0.5) + more*(h - 1)/2, left = Math.floor(x)
+  return [trim(grid(h, w, (y, column) => {
+    const x = column - more*(y + 0.5) + more*(h - 1)/2, left = Math.floor(x)
     const [p, q] = [left, left + 1].map(o => wide.a[y*w + clamp(o, 0, w - 1)])
     return x < -0.5 || x >= w - 0.5 ? 0 : p + (x - left)*(q - p)
   })), 'straightened']
@@ -323,45 +302,35 @@ function straighten(digit) {
 function toMnist(digit) { // 28 × 28 bytes, light ink (255) on a dark ground (0), and what was done
   const [upright, straightened] = straighten(shrunk(digit, 100)), [fit, strokes] = evenStrokes(upright)
   const [h, w] = [fit.h, fit.w].map(o => Math.max(1, even(o*20/Math.max(fit.h, fit.w))))
-  const small = resize(fit, h, w, box), [y, x] = center(small), out = new Uint8Array(784)
+  const small = resize(fit, h, w, box), [y, x] = centers(small), out = new Uint8Array(784)
   const top = clamp(Math.trunc(14.5 - y), 0, 28 - h), left = clamp(Math.trunc(14.5 - x), 0, 28 - w)
   small.a.forEach((v, i) => { out[(top + Math.floor(i/w))*28 + left + i%w] = even(Math.fround(clamp(v, 0, 1)*255)) })
   return [out, [straightened, strokes].filter(o => o)]
 }
 
 // --- reading: any picture ------------------------------------------------------------------------
-
 // Gray from the pixels of a canvas, as Pillow makes it, at most `longest` pixels wide and high
 export function toGray({width, height, data}, longest = 800) {
-  const papers = [255, 0].map(paper => grid(height, width, i => {
-    const [r, g, b] = [0, 1, 2].map(k => Math.round(paper + (data[4*i + k] - paper)*data[4*i + 3]/255))
-    return (r*19595 + g*38470 + b*7471 + 0x8000) >> 16
-  }))
-  const [range, other] = papers.map(o => most(o.a) - least(o.a)), gray = papers[+(range < other)] // white on nothing
+  const on = paper => grid(height, width, (y, x) => {
+    const at = 4*(y*width + x), over = v => Math.round(paper + (v - paper)*data[at + 3]/255)
+    return (over(data[at])*19595 + over(data[at + 1])*38470 + over(data[at + 2])*7471 + 0x8000) >> 16
+  })
+  const range = o => most(o.a) - least(o.a), white = on(255), black = on(0)
+  const gray = range(white) < range(black) ? black : white // white ink on nothing is nothing on white
   const times = Math.max(1, Math.max(width, height)/longest), size = o => Math.max(1, even(o/times))
   return each(resize(gray, size(height), size(width), box), even)
 }
-const border = ({h, w, a}) => a.filter((_, i) => i < w || i >= w*(h - 1) || i%w === 0 || (i + 1)%w === 0)
-function isDark(gray, reading) { // by its border where that is clear, else as in training
-  const {a} = gray, middle = Math.floor((least(a) + most(a))/2), lightOf = o => mean(o.map(v => v > middle))
-  const light = lightOf(border(gray)), ink = light > 0.5 ? 1 - lightOf(a) : lightOf(a)
-  const clear = Math.max(light, 1 - light) >= 0.9 && ink <= 0.5 && most(a) - least(a) >= 64
-  return clear && reading.plain ? light > 0.5 : reading.dark
-}
-function scaleTheWhole(gray) {
-  const {h, w, a} = gray, side = Math.max(h, w), y = Math.ceil((side - h)/2), x = Math.ceil((side - w)/2)
-  require(56*Math.min(h, w) > side, `${w}×${h} pixels are too thin to become 28×28`)
-  const corners = [a[0], a[w - 1], a[w*(h - 1)], a.at(-1)] // each is in a row and in a column
-  const wide = padded(gray, y, x, Math.floor(median([...border(gray), ...corners])))
-  const square = cut(wide, [wide.w - side, wide.h - side, wide.w, wide.h])
-  return Uint8Array.from(each(resize(square, 28, 28, bilinear), even).a)
+function isDark({h, w, a}, otherwise) { // by its border where that is clear
+  const border = a.filter((_, i) => i < w || i >= w*(h - 1) || i%w === 0 || (i + 1)%w === 0)
+  const middle = Math.floor((least(a) + most(a))/2), lightOf = o => mean(o.map(v => v > middle))
+  const light = lightOf(border), ink = light > 0.5 ? 1 - lightOf(a) : lightOf(a)
+  return Math.max(light, 1 - light) >= 0.9 && ink <= 0.5 && most(a) - least(a) >= 64 ? light > 0.5 : otherwise
 }
 // The digits of a picture, by how the images were read that the model has learned from
-export function readDigits(gray, reading) {
+export function readDigits(gray, {dark, size}) {
   const {h, w} = gray, small = h === 28 && w === 28
-  if (reading.plain && !small && (h > reading.size[0] || w > reading.size[1])) return findDigits(gray)
+  if (!small && (h > size[0] || w > size[1])) return findDigits(gray)
   require(Math.min(h, w) > 3, `${w}×${h} pixels are too few for a digit`)
-  const dark = isDark(gray, reading), light = dark ? each(gray, v => 255 - v) : gray
-  const x = small ? Uint8Array.from(light.a) : reading.plain ? cutDigit(gray, dark) : scaleTheWhole(light)
+  const isSo = isDark(gray, dark), x = small ? Uint8Array.from(gray.a, v => isSo ? 255 - v : v) : cutDigit(gray, isSo)
   return [{x, box: [0, 0, w, h], note: ''}]
 }
