@@ -167,8 +167,8 @@ export function maxPool({kernel, maps}, x) {
     return Math.max(...Array.from({length: kernel*kernel}, (_, k) => x[at + Math.floor(k/kernel)*side + k%kernel]))
   })
 }
-const kinds = {Linear: linear, Conv2d: conv, MaxPool2d: maxPool, ReLU: (_, x) => relu(x.slice()),
-               Sigmoid: (_, x) => x.map(sigmoid), Tanh: (_, x) => x.map(Math.tanh)}
+const kinds = {Linear: (layer, x) => linear(layer, sparse(x)), Conv2d: conv, MaxPool2d: maxPool,
+               ReLU: (_, x) => relu(x.slice()), Sigmoid: (_, x) => x.map(sigmoid), Tanh: (_, x) => x.map(Math.tanh)}
 // The input, and what each layer makes of what it gets: the last are the scores
 export function activations(layers, x) {
   const acts = [x]
