@@ -1,5 +1,5 @@
 "What is measured: each task gives rows for the table"
-import importlib, importlib.util, subprocess, sys, tempfile
+import importlib, importlib.util, shutil, subprocess, sys, tempfile
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from fastsgd.all import (SGD, DataLoader, DataLoaders, Learner, ParamScheduler, accuracy, combined_cos, get_digits,
                          simple_net, validate_epoch)
+from fastsgd.tools.playground import playground
 from fastsgd.tools.speed import BackpropByHand
 from .measure import middle, side_by_side, timed
 from .work import chapter, make_images, one_epoch
@@ -200,4 +201,26 @@ def larger_than_memory(quick):
         rows.append(row(task, f'fastsgd_learner, {n:,} images', times, first, said))
     return rows, []
 
-tasks = (chapter_network, an_epoch, to_98, to_99, loading, importing, memory, larger_than_memory)
+epoch_code = '''async () => {
+  await playground.ask({}) // measures what has been trained so far; now an epoch is all there is to do
+  const start = performance.now()
+  await playground.ask({steps: 63, ms: 1e9, lr: 0.1, batch: 32, momentum: 0.5})
+  return (performance.now() - start)/1000
+}'''
+
+def in_a_page(quick):
+    "An epoch of 784-30-10 on the 2,000 images of the playground, in a browser"
+    chromium = shutil.which('chromium')
+    if not chromium or importlib.util.find_spec('playwright') is None:
+        return [], ['the playground is measured where there are playwright and chromium']
+    from playwright.sync_api import sync_playwright
+    with tempfile.TemporaryDirectory() as tmp, sync_playwright() as p:
+        playground().save(file := Path(tmp)/'page.html')
+        page = p.chromium.launch(executable_path=chromium, args=['--no-sandbox']).new_page()
+        page.goto(file.as_uri())
+        page.evaluate('playground.ready')
+        times = [page.evaluate(epoch_code) for _ in range(7 if quick else 32)][2:]
+    who = 'fastsgd_playground, chromium'
+    return [row('an epoch of 784-30-10, 2,000 images, in a page', who, times, middle(times), '63 updates')], []
+
+tasks = (chapter_network, an_epoch, to_98, to_99, loading, importing, memory, larger_than_memory, in_a_page)

@@ -1,6 +1,5 @@
 "The playground: it learns in a browser, with the package's numbers, and does as its controls and its links say"
 import json
-import time
 
 import pytest
 import torch
@@ -112,15 +111,6 @@ def test_a_hundred_steps_are_those_of_the_package(show, two, hidden, lr, batch, 
         loss_func(model(x[some]), y[some]).backward()
         opt.step(); opt.zero_grad()
     ask(steps=100, lr=lr, batch=batch, momentum=momentum)
-
-def test_time_of_an_epoch(show, record_property):
-    page, times = show(), []
-    for _ in range(6):
-        before = time.perf_counter()
-        page.evaluate('playground.ask({steps: 63, ms: 1e9, lr: 0.1, batch: 32, momentum: 0.5}).then(o => o.step)')
-        times.append(time.perf_counter() - before)
-    record_property('ms_per_epoch', round(1000*min(times)))
-    print(f'an epoch of 2,000 images of 784-30-10 in the page: {1000*min(times):.0f} ms')
 
 # --- controls and links ----------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['page_layers', 'draw_page', 'fastsgd_draw', 'draw_main']
 
-# %% ../../nbs/tools/draw.ipynb #8bcc5fa4
+# %% ../../nbs/tools/draw.ipynb #83cb5de1
 import os, tempfile
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from ..models import count_params
 from .pages import Page, open_page, zipped
 from .store import DigitsModel, load_digits_model
 
-# %% ../../nbs/tools/draw.ipynb #b241954d
+# %% ../../nbs/tools/draw.ipynb #b52990e3
 def _is_known(m, first):
     "Does the page have this layer, with these settings?"
     like = {nn.Linear: lambda: m, nn.Flatten: nn.Flatten, nn.Unflatten: lambda: nn.Unflatten(1, (1, 28, 28)),
@@ -33,7 +33,7 @@ def _packed(m, maps):
     if isinstance(m, nn.MaxPool2d): layer |= {'kernel': m.kernel_size, 'maps': maps}
     if isinstance(m, (nn.Linear, nn.Conv2d)):
         w, b = m.weight.detach().float(), torch.zeros(len(m.weight)) if m.bias is None else m.bias.detach().float()
-        layer |= {'w': zipped(w.T if w.ndim == 2 else w), 'b': zipped(b)}
+        layer |= {'w': zipped(w), 'b': zipped(b)}
     return layer, maps
 
 def page_layers(
@@ -53,7 +53,7 @@ def page_layers(
             'linear layer')
     return layers
 
-# %% ../../nbs/tools/draw.ipynb #34d46737
+# %% ../../nbs/tools/draw.ipynb #c065917e
 def _about(model, facts):
     "A sentence about a model"
     source, metrics = facts.get('source'), facts.get('metrics') or {}
@@ -79,7 +79,7 @@ def draw_page(
     if path is not None: page.save(path)
     return page
 
-# %% ../../nbs/tools/draw.ipynb #822f933a
+# %% ../../nbs/tools/draw.ipynb #2386391b
 def fastsgd_draw(
     model:str, # Model or checkpoint that fastsgd_train or Learner.save has written, or the folder of a finished run
     out:str=None, # The file of HTML to write (default: one in a new temporary folder)

@@ -20,8 +20,9 @@ export function descend(gradient, start, lr, steps) {
   for (let i = 0; i < steps; i++) path.push(path[i].map((w, j) => w - lr*gradient(path[i])[j]))
   return path
 }
+const largest = a => { let m = -Infinity; for (let i = 0; i < a.length; i++) if (a[i] > m) m = a[i]; return m }
 export function softmax(scores) {
-  const top = Math.max(...scores), e = Array.from(scores, s => Math.exp(s - top)), total = sum(e)
+  const top = largest(scores), e = Float64Array.from(scores, s => Math.exp(s - top)), total = sum(e)
   return e.map(v => v/total)
 }
 
@@ -96,20 +97,19 @@ export function mnistLossOf([score], target) {
   return [target ? 1 - p : p, [(target ? -1 : 1)*p*(1 - p)]]
 }
 export function crossEntropyOf(scores, target) {
-  const p = softmax(scores), top = Math.max(...scores)
-  const loss = Math.log(sum(Array.from(scores, s => Math.exp(s - top)))) + top - scores[target]
-  return [loss, p.map((v, j) => v - (j === target))]
+  const top = largest(scores), e = Float64Array.from(scores, s => Math.exp(s - top)), total = sum(e)
+  return [Math.log(total) + top - scores[target], e.map((v, j) => v/total - (j === target))]
 }
 
 // Add one image's slopes, from the scores back to the weights. What is 0 gets none: a dark pixel, a unit asleep
 export function backward(net, acts, d, slopes) {
   for (let l = net.length - 1; l >= 0; l--) {
-    const {x, at} = acts[l], {w} = net[l], g = slopes[l], n = x.length, back = zeros(x)
+    const {x, at} = acts[l], {w} = net[l], {w: gw, b: gb} = slopes[l], back = l ? zeros(x) : null
     for (let j = 0; j < d.length; j++) {
-      const dj = d[j], from = j*n
+      const dj = d[j], from = j*x.length
       if (dj === 0) continue
-      g.b[j] += dj
-      for (let p = 0; p < at.length; p++) g.w[from + at[p]] += dj*x[at[p]]
+      gb[j] += dj
+      for (let p = 0; p < at.length; p++) gw[from + at[p]] += dj*x[at[p]]
       if (l) for (let p = 0; p < at.length; p++) back[at[p]] += dj*w[from + at[p]]
     }
     d = back
@@ -167,8 +167,8 @@ export function maxPool({kernel, maps}, x) {
     return Math.max(...Array.from({length: kernel*kernel}, (_, k) => x[at + Math.floor(k/kernel)*side + k%kernel]))
   })
 }
-const kinds = {Linear: linear, Conv2d: conv, MaxPool2d: maxPool, ReLU: (_, x) => relu(x.slice()),
-               Sigmoid: (_, x) => x.map(sigmoid), Tanh: (_, x) => x.map(Math.tanh)}
+const kinds = {Linear: (layer, x) => linear(layer, sparse(x)), Conv2d: conv, MaxPool2d: maxPool,
+               ReLU: (_, x) => relu(x.slice()), Sigmoid: (_, x) => x.map(sigmoid), Tanh: (_, x) => x.map(Math.tanh)}
 // The input, and what each layer makes of what it gets: the last are the scores
 export function activations(layers, x) {
   const acts = [x]

@@ -168,8 +168,8 @@ function slopes(acts, j, from) { // how much the score of label j grows with eac
   const n = acts.at(-1).length
   let d = Float64Array.from({length: n}, (_, k) => n > 1 ? k === j : j ? -1 : 1)
   for (let l = layers.length - 1; l >= from; l--) {
-    const {kind, w} = layers[l], a = acts[l + 1], outs = d, m = outs.length
-    d = w ? acts[l].map((_, i) => sum(outs.map((v, k) => v*w[i*m + k])))
+    const {kind, w} = layers[l], a = acts[l + 1], outs = d, n = acts[l].length
+    d = w ? acts[l].map((_, i) => sum(outs.map((v, k) => v*w[k*n + i])))
           : outs.map((v, i) => v*{ReLU: a[i] > 0, Sigmoid: a[i]*(1 - a[i]), Tanh: 1 - a[i]**2}[kind])
   }
   return d
@@ -197,7 +197,7 @@ function whyHidden({acts}, j, name) {
   const h = layers[1].w ? 1 : 2, units = acts[h], d = slopes(acts, j, h), parts = d.map((v, i) => v*units[i])
   const order = bySize(parts), n = units.length, rest = sum(order.slice(16).map(i => parts[i]))
   why.replaceChildren(...order.slice(0, 16).map(i => {
-    const weights = acts[0].map((_, k) => layers[0].w[k*n + i]), times = `${fmt(units[i])} × ${fmt(d[i])}`
+    const weights = layers[0].w.subarray(784*i, 784*i + 784), times = `${fmt(units[i])} × ${fmt(d[i])}`
     const unit = figure(weights, largest, `weights of hidden unit ${i + 1}`, line(times), part(parts[i]))
     unit.classList.toggle('asleep', !parts[i])
     return unit

@@ -72,6 +72,7 @@ runButton.className = 'run'
 button(bar, 'Step', () => { stop(); train({steps: 1}) })
 button(bar, 'Reset', () => { stop(); begin() })
 const clock = add(bar, html('p', {class: 'clock'}))
+const sofar = add(clock, html('b')), time = add(clock, html('span'))
 const knobs = Object.fromEntries(Object.entries(known).map(([name, o]) => [name, knob(name, o)]))
 function knob(name, {label, options, range}) {
   const change = e => {
@@ -188,6 +189,7 @@ function showMeasured({step, epoch, measured}) {
   past.push({step, epoch, ...measured})
   if (past.length > 400) past = past.filter((o, i) => i % 2 === 0 || i + 50 > past.length)
   const {training, validation, wrong, total} = measured
+  sofar.textContent = `${percent(validation.accuracy)} of new digits right`
   curves.forEach(({plot, told}, k) => {
     const of = o => k ? o.loss : o.accuracy, text = o => k ? fmt(of(o), 3) : percent(of(o))
     const most = Math.max(...past.map(o => of(o.validation)).filter(Number.isFinite), 0.05)
@@ -304,7 +306,7 @@ const summary = ({step, epoch, measured: {validation}}) => `${fmt(epoch, 1)} epo
   `Validation: accuracy ${percent(validation.accuracy)}, loss ${fmt(validation.loss, 3)}.`
 function show(state) {
   now = state
-  clock.textContent = `epoch ${fmt(state.epoch, 1)} · step ${counted(state.step)}`
+  time.textContent = `epoch ${fmt(state.epoch, 1)} · step ${counted(state.step)}`
   showNetwork(state)
   if (!state.measured) return
   showMeasured(state)

@@ -1,6 +1,6 @@
 // Trains the playground's network: in a worker beside the page, or in the page where no worker may start
-import {argmax, calcGrad, crossEntropyOf, forward, generator, mnistLossOf, network, scoresOf, sgdStep, shuffled,
-        sigmoid, softmax, sparse, zerosLike} from '../../data/figures/mathematics.js'
+import {argmax, calcGrad, crossEntropyOf, forward, generator, mnistLossOf, network, probabilities, scoresOf, sgdStep,
+        shuffled, sparse, zerosLike} from '../../data/figures/mathematics.js'
 
 // A function that does what a message wants, and tells how things stand then. A message may have
 // - `images` {pixels, labels, train}: 784 bytes for each image, its digit, and how many of them are there to train with
@@ -56,8 +56,7 @@ export function trainer() {
   }
   function answer() {
     const acts = forward(net, asked), scores = acts.at(-1).x
-    return {units: acts.length > 2 ? acts[1].x : [], probabilities: two ? [sigmoid(scores[0]), sigmoid(-scores[0])]
-                                                                      : softmax(scores)}
+    return {units: acts.length > 2 ? acts[1].x : [], probabilities: probabilities(scores)}
   }
   return message => {
     if (message.images) read(message.images)
