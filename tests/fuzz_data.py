@@ -138,11 +138,11 @@ class Sets:
         return raw
 
     def __call__(self, r):
-        self.folder = self.top/f'set{self.i}'
+        self.folder = self.top/f'{self.i}'/f'set{self.i}' # what is kept beside a set goes with it
         self.i += 1
-        self.folder.mkdir()
+        self.folder.mkdir(parents=True)
         try: return self.example(r)
-        finally: shutil.rmtree(self.folder, ignore_errors=True)
+        finally: shutil.rmtree(self.folder.parent, ignore_errors=True)
 
     def example(self, r):
         way = r.random()
