@@ -86,6 +86,7 @@ def try_set(r, source, said, whole=None, mapped=False):
     "Was it read? Raises `AssertionError` if it was not as it should be, or was refused otherwise than it should"
     with contextlib.redirect_stdout(io.StringIO()) as out, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter('always')
+        warnings.filterwarnings('ignore', 'Reading `.npy` or `.npz` file required') # NumPy's advice on one of Python 2
         try: digits = get_digits(source=source, mapped=mapped)
         except Exception as e:
             assert whole is None, f'refused: {type(e).__name__}: {str(e)[:500]}'
@@ -137,11 +138,11 @@ class Sets:
         return raw
 
     def __call__(self, r):
-        self.folder = self.top/f'set{self.i}'
+        self.folder = self.top/f'{self.i}'/f'set{self.i}' # what is kept beside a set goes with it
         self.i += 1
-        self.folder.mkdir()
+        self.folder.mkdir(parents=True)
         try: return self.example(r)
-        finally: shutil.rmtree(self.folder, ignore_errors=True)
+        finally: shutil.rmtree(self.folder.parent, ignore_errors=True)
 
     def example(self, r):
         way = r.random()
