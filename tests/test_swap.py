@@ -37,13 +37,13 @@ def test_the_table_of_the_notebook(f, capsys):
     "On whatever fastai is installed, the one that the notebooks aren't run with too"
     cells = [c for c in json.loads((nbs/'16_fastai_learner.ipynb').read_text(encoding='utf-8'))['cells']]
     code = [''.join(c['source']) for c in cells if 'swap' in c['metadata'].get('tags', ())]
-    names = {'__name__': 'table'}
+    names = {'__name__': 'table', 'Markdown': str}
+    names['capture_output'] = lambda: contextlib.redirect_stdout(io.StringIO())
     exec('''
 import matplotlib.pyplot as plt, torch
 from functools import partial
 import fastai.learner, fastai.optimizer, fastai.vision.all, fastsgd.all
 from fastcore.test import *
-from IPython.display import Markdown
 from torch import nn, tensor
 from fastsgd.all import *''', names)
     for cell in code: exec(cell, names)
@@ -162,10 +162,11 @@ class Net(nn.Module):
     def forward(self, cats, conts):
         return self.layers(torch.cat([*[e(cats[:, i]) for i, e in enumerate(self.embeds)], conts], 1))
 learn = Learner(dls, Net([len(dls.classes[c]) for c in dls.cat_names], len(dls.cont_names)),
-                loss_func=CrossEntropyLossFlat(), opt_func=Adam, lr=1e-2, metrics=[accuracy, error_rate])
+                loss_func=CrossEntropyLossFlat(), opt_func=Adam, lr=1e-2, metrics=error_rate)
 learn.fit_one_cycle(4, 1e-2)
+last = list(learn.recorder.values[-1][1:])
 (cats, conts), preds, targs, answers = learn.get_preds(with_input=True, with_decoded=True)
-result = [list(learn.recorder.values[-1][1:]), preds, targs, answers, cats.shape, conts]
+result = [last, preds, targs, answers, cats.shape, conts]
 '''
 images = '''
 block = DataBlock((ImageBlock, CategoryBlock), get_items=get_image_files, splitter=RandomSplitter(0.25, seed=1),
@@ -173,11 +174,12 @@ block = DataBlock((ImageBlock, CategoryBlock), get_items=get_image_files, splitt
 dls = block.dataloaders(path, bs=8, num_workers=0)
 learn = vision_learner(dls, arch, pretrained=False, metrics=error_rate)
 learn.fine_tune(3, 1e-2)
+last = list(learn.recorder.values[-1][1:])
 interp = ClassificationInterpretation.from_learner(learn)
 name, place, probs = learn.predict(sorted(path.glob('*/*.png'))[0])
 learn.show_results(max_n=4)
 interp.plot_top_losses(4)
-result = [list(learn.recorder.values[-1][1:]), interp.confusion_matrix(), place, probs, list(dls.vocab).index(name),
+result = [last, interp.confusion_matrix(), place, probs, list(dls.vocab).index(name),
           learn.tta()[0]]
 '''
 

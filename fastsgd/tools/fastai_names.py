@@ -41,10 +41,10 @@ SchedLin, SchedCos, SchedNo, SchedExp, SchedPoly, combine_scheds = _from(
 # %% ../../nbs/tools/fastai_names.ipynb #97ec3e3d
 def error_rate(
     preds:torch.Tensor, # Logits or probabilities `[n, labels]`
-    targs:torch.Tensor, # The right label of each, int64 `[n]`
+    targs:torch.Tensor, # The right label of each, whole numbers `[n]` or `[n, 1]`
 )->torch.Tensor: # One number between 0 and 1
     "Share of rows whose largest value is not at the right label"
-    return 1 - accuracy(preds, targs)
+    return 1 - accuracy(preds, targs.flatten().long())
 
 def set_seed(
     s:int, # Any whole number
