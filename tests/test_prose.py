@@ -72,3 +72,8 @@ def test_a_number_of_another_run_is_found():
     assert holds('97% are right, 97.2% to be exact (0.97), 12 times; chapter 4, `0.5`'.replace('`0.5`', ''))
     assert holds('2.8% are wrong') and not holds('98% are right') and not holds('0.98') and not holds('13 times')
     assert list(said(prose({'source': ['`0.5` and $x^{0.5}$ in [a](b_0.5.html), 1. no', '\n1. list']}))) == []
+
+def test_readme_counts_the_calls_that_were_compared():
+    nb, index = (json.loads((nbs/f'{o}.ipynb').read_text('utf8')) for o in ('16_fastai_learner', 'index'))
+    said = re.search(r'(\d+) of \1 calls give the same', '\n'.join(o for c in nb['cells'] for o in outputs(c)))
+    assert f'makes {said[1]} with both, and all {said[1]} give the same' in ''.join(map(source, index['cells']))
