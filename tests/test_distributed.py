@@ -21,7 +21,9 @@ from torch import nn
 from fastsgd.all import *
 from fastsgd.tools.train import fastsgd_train
 
-limit = 60 # seconds, for all processes of a test
+if sys.platform == 'win32': pytest.skip('needs signals and fork', allow_module_level=True)
+loopback = 'lo' if sys.platform == 'linux' else 'lo0'
+limit = 120 # seconds, for all processes of a test: ten times what it takes where nothing else runs
 ctx = mp.get_context('forkserver') # a process that has imported everything, and forks
 ctx.set_forkserver_preload(['fastsgd.all', 'torch._dynamo', 'pytest'])
 
@@ -33,7 +35,7 @@ def free_port():
 def one_of_them(f, args, rank, size, port, out):
     "What `f` gives is kept beside what is printed"
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(size), LOCAL_RANK=str(rank), MASTER_ADDR='127.0.0.1',
-                      MASTER_PORT=str(port), GLOO_SOCKET_IFNAME='lo')
+                      MASTER_PORT=str(port), GLOO_SOCKET_IFNAME=loopback)
     with open(f'{out}.said', 'w', buffering=1) as f1, open(f'{out}.errors', 'w', buffering=1) as f2:
         os.dup2(f1.fileno(), 1); os.dup2(f2.fileno(), 2)
         sys.stdout, sys.stderr = f1, f2
@@ -395,11 +397,21 @@ def test_what_is_not_finite_is_told_by_the_one_that_meets_it(tmp_path):
 
 asked = '--source', 'mnist_5k', '--model', 'simple_net', '--epochs', '8', '--batch-size', '64'
 
-def torchrun(folder, *options, train=asked):
-    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2', *options,
-               '-m', 'fastsgd.tools.cli', 'train', *train]
-    env = os.environ | dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(sys.path), GLOO_SOCKET_IFNAME='lo')
-    return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@pytest.fixture
+def torchrun(tmp_path):
+    "Starts the command in two processes, none of which outlives the test"
+    started = []
+    def start(*options, train=asked):
+        command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2', *options,
+                   '-m', 'fastsgd.tools.cli', 'train', *train]
+        env = os.environ | dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(sys.path), GLOO_SOCKET_IFNAME=loopback)
+        started.append(subprocess.Popen(command, cwd=tmp_path, env=env, text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        return started[-1]
+    yield start
+    for p in started:
+        if p.poll() is None: p.terminate() # it ends its processes, too
+        p.communicate(timeout=limit)
 
 def until(f):
     "The first thing that is found"
@@ -433,8 +445,8 @@ def same_run(one, other):
 linux = pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='looks for the process in /proc')
 
 @linux
-def test_the_command_survives_a_killed_process(tmp_path, by_one):
-    p = torchrun(tmp_path, '--max-restarts', '1', train=(*asked, '--out', 'run'))
+def test_the_command_survives_a_killed_process(tmp_path, by_one, torchrun):
+    p = torchrun('--max-restarts', '1', train=(*asked, '--out', 'run'))
     until(lambda: [*tmp_path.glob('run/checkpoint_0002*')])
     os.kill(process_of(1, p.pid), signal.SIGKILL)
     out, err = p.communicate(timeout=limit)
@@ -445,8 +457,8 @@ def test_the_command_survives_a_killed_process(tmp_path, by_one):
 
 @linux
 @pytest.mark.parametrize('signum', (signal.SIGINT, signal.SIGTERM))
-def test_the_command_stops_and_leaves_one_checkpoint(tmp_path, by_one, signum):
-    p = torchrun(tmp_path)
+def test_the_command_stops_and_leaves_one_checkpoint(tmp_path, by_one, torchrun, signum):
+    p = torchrun()
     until(lambda: [*tmp_path.glob('fastsgd_run/checkpoint_0002*')])
     p.send_signal(signum)
     out, err = p.communicate(timeout=limit)
