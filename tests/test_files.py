@@ -444,6 +444,13 @@ def test_no_file_stays_open_and_nothing_is_warned_of(tmp_path):
             except ValueError as e: assert name in str(e)
         assert not warned, f'{name}: {warned[0].message}'
 
+def test_nothing_is_warned_of_in_images_of_several_kinds():
+    nan = np.frombuffer(b'\1\0\x80\x7f'*16, np.float32).reshape(4, 4) # of the kind that signals
+    odd = [nan, np.ones((5, 5))]
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        with pytest.raises(ValueError, match='the data: pixels are floats'): get_digits(source=[(o, 3) for o in odd])
+
 def test_idx_of_many_axes(tmp_path):
     path = write(tmp_path/'a.idx', b'\0\0\x08\xc8' + b'\x01'*2000)
     with pytest.raises(ValueError, match='a.idx begins with the bytes 00 00 08 c8, and is no IDX file'): read_idx(path)

@@ -27,7 +27,6 @@ def _by_chunks(f, x):
     "`f` of the images `x`, some thousands at a time, so that little more memory is taken than the result needs"
     return np.concatenate([f(x[i:i + 4096]) for i in range(0, len(x), 4096)])
 
-@np.errstate(all='ignore') # nan is refused in words
 def _as_bytes(x, said):
     "Levels as bytes from 0 to 255, and in words what they were; raises `ValueError` for a scale that isn't known"
     require(x.dtype.kind in 'buif', f'{said}: pixels must be numbers, not {x.dtype}')
@@ -146,7 +145,7 @@ def as_part(
 )->Part: # With uint8 `x`; numbers or words as `y`
     "Images of any layout and scale as gray bytes; raises `ValueError` where shapes, pixels or labels aren't understood"
     said = said or 'images'
-    with about(said):
+    with about(said), np.errstate(all='ignore'): # nan is refused in words
         if not isinstance(x, (list, tuple)): x = _as_array(x)
         if isinstance(x, (list, tuple)) or x.dtype.kind == 'O' and x.ndim == 1:
             x = _collected(progress(x, show=len(x) > 2000), said)
