@@ -53,7 +53,8 @@ class FreshOptimizer(Callback):
         if not self.looked: self.looked = _look_at_scale(self.dls.train)
         parts = getattr(old, 'param_lists', None) or [g['params'] for g in old.param_groups] # fastai's, or as PyTorch's
         wanted = {p for p in self.model.parameters() if p.requires_grad}
-        if wanted <= {p for part in parts for p in part} <= {*self.model.parameters()}: return
+        held, frozen = ({p for part in some for p in part} for some in (parts, parts[:getattr(old, 'frozen_idx', 0)]))
+        if held - frozen <= wanted <= held: return # `freeze_to` has left some untrained
         learn.create_opt()
         group = (getattr(old, 'hypers', None) or old.param_groups)[-1]
         for name, key in (('lr', 'lr'), ('wd', 'wd'), ('wd', 'weight_decay')):

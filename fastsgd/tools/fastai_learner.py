@@ -39,7 +39,7 @@ def __init__(self:Learner, dls, model, loss_func=None, opt_func=SGD, lr:float=0.
     for cb in self.cbs: (cb.own('after_create') or noop)()
 
 @patch
-def groups(self:Learner)->list: # Of lists of parameters
+def groups(self:Learner, frozen:int=0)->list: # Of lists of parameters; those of the first groups stay untrained
     "What `splitter` makes of the model; raises `ValueError` where it leaves out what is to be trained"
     groups = [*self.splitter(self.model)]
     groups = [groups] if isinstance(groups[0], torch.Tensor) else [[*g] for g in groups]
@@ -47,18 +47,21 @@ def groups(self:Learner)->list: # Of lists of parameters
     out = [name for name, p in self.model.named_parameters() if p.requires_grad and p not in has]
     require(not out, f"the splitter leaves out {', '.join(out[:5])}{', …' if len(out) > 5 else ''}: put each parameter "
             'into a group, or set its requires_grad to False')
-    return groups
+    groups = [[p for p in g if i < frozen or p.requires_grad] for i, g in enumerate(groups)]
+    return [g for g in groups if g]
 @patch
 def create_opt(self:Learner):
     "A new optimizer, with the groups of `splitter`; with `wd_bn_bias`, all of them decay"
-    own = self.opt_func
+    own, frozen = self.opt_func, getattr(self.opt, 'frozen_idx', 0)
     def of_groups(params, **kwargs):
         as_torch = isinstance(own(params, **kwargs), torch.optim.Optimizer)
-        return own([{'params': g} for g in self.groups()] if as_torch else self.groups(), **kwargs)
+        groups = self.groups(frozen)
+        return own([{'params': g} for g in groups] if as_torch else groups, **kwargs)
     of_groups.keywords = getattr(own, 'keywords', {})
     if self.splitter: self.opt_func = of_groups
     try: self._orig_create_opt()
     finally: self.opt_func = own
+    if self.splitter: self.opt.frozen_idx = frozen
     for p in (p for g in self.opt.param_groups for p in g['params'] if hasattr(self.opt, 'hypers')):
         if self.wd_bn_bias: self.opt.state[p].pop('do_wd', None)
         elif p.ndim < 2: self.opt.state[p]['do_wd'] = False # also of those that are not trained at first
