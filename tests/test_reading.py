@@ -158,7 +158,7 @@ def test_two_digits_are_no_item_of_a_batch(models, monkeypatch):
     x = some('valid', 10)[0]
     sheet = Image.fromarray(255 - np.pad(np.hstack([np.pad(x[0], 10), np.pad(x[11], 10)]), 30))
     found = read_digits(sheet)
-    monkeypatch.setattr(fastsgd.tools.fastai, 'read_digits', lambda *_: found[:1]*2)
+    monkeypatch.setattr(fastsgd.tools.fastai_loaders, 'read_digits', lambda *_: found[:1]*2)
     with pytest.raises(ValueError, match='2 digits in the image'): models[0].dls.test_dl([sheet])
 
 def test_things_are_no_digits(tmp_path):
