@@ -6,7 +6,7 @@
 __all__ = ['DistributedCallback', 'data_checksum', 'training_facts']
 
 # %% ../../nbs/tools/distributed.ipynb #b18c0005
-import math, os, signal, sys, zlib
+import math, os, re, signal, sys, warnings, zlib
 from contextlib import ExitStack, nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -45,6 +45,9 @@ class DistributedCallback(Callback):
         self.all.require_same(training_facts(self.learn))
         self.all.end_where(self.wrong())
         self.all.device(self.device)
+        own = {type(m).__name__ for m in self.model.modules() if re.match('BatchNorm|.*Dropout', type(m).__name__)}
+        if own and self.all.size > 1: warnings.warn(f'{" and ".join(sorted(own))} see only the part of each process: '
+                                                    'the weights will not be those of one process', stacklevel=2)
         for t in self.model.state_dict().values(): self.from_first(t)
         ends = np.cumsum([0] + [p.numel() for p in self.params]).tolist()
         self.flat = self.params[0].new_zeros(ends[-1] + 2) # also holds the loss, and whether a signal has come

@@ -221,7 +221,8 @@ function whyConv({acts}, j, name) {
       `map ${m + 1}`, parts ? part(parts[m]) : l ? '' : figure(cut(layers[0].w, m), largest, `kernel ${m + 1}`)))]
   }))
   return 'A kernel, a small window, slides over the image. Its map is blue where it finds what it looks for. The ' +
-    `next layer’s kernels look at those maps, and its maps speak for ${name} or against it.`
+    `next layer’s kernels look at those maps, and its maps speak for ${name} or against it. The biases add ` +
+    `${signed(scoreOf(acts, j) - sum(d))}.`
 }
 function explain() {
   const seen = found[at], j = asked ?? seen?.best
