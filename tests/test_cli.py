@@ -287,6 +287,12 @@ def test_a_reader_that_has_gone(trained, tmp_path):
     p.stdout.readline(); p.stdout.close()
     assert p.stderr.read() == b'' and p.wait(timeout=60) == 141
 
+def test_a_reader_of_the_table_that_has_gone(tmp_path):
+    args = '--source', 'mnist_5k', '--model', 'simple_net', '--batch_size', '20', '--epochs', '40', '--out', 'here'
+    p = started(tmp_path, *args)
+    p.stdout.close(); p.send_signal(signal.SIGCONT)
+    assert p.stderr.read() == '' and p.wait(timeout=60) == 141
+
 @pytest.fixture
 def images():
     "A hundred 3s and 7s as gray bytes, and their labels"

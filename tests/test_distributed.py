@@ -110,6 +110,28 @@ def same(one, other, atol=1e-6):
     for a, b in zip(table, other_table):
         torch.testing.assert_close(torch.tensor(a), torch.tensor(b), atol=max(atol, 1e-6), rtol=2e-6)
 
+def test_alone_with_an_optimizer_of_fastais():
+    import fastsgd.all as ours
+    one, shared = (learner(cbs, opt_func=ours.Adam, lr=0.01) for cbs in (None, DistributedCallback()))
+    for learn in (one, shared):
+        with learn.no_bar(): learn.fit(1)
+    same(trained(one), trained(shared))
+
+class Ask(Callback):
+    order = 80
+    def before_fit(self): self.n = []
+    def after_epoch(self): self.n.append([len(self.learn.get_preds(i)[0]) for i in (0, 1)])
+def ask_amid():
+    learn = learner([DistributedCallback(), Ask()])
+    learn.fit(2)
+    return learn.ask.n, trained(learn)
+def test_who_asks_amid_a_training_gets_all_items(tmp_path):
+    alone = learner()
+    with alone.no_bar(): alone.fit(2)
+    for n, got in run(ask_amid, 2, tmp_path):
+        assert n == [[203, 101]]*2
+        same(trained(alone)[:1], got[:1])
+
 @pytest.mark.parametrize('size', (1, 2, 3))
 def test_same_weights_and_table(tmp_path, size, capsys):
     expected = plain()
@@ -233,9 +255,14 @@ def test_processes_that_mean_something_else_are_refused(tmp_path, what, named):
     assert said.startswith('ValueError: process 1 has another ') and named in said
 
 def small(): learner(DistributedCallback(), bs=2).fit(1)
+def summed():
+    learn = learner(DistributedCallback())
+    learn.loss_func = nn.CrossEntropyLoss(reduction='sum')
+    learn.fit(1)
 def cards(): Processes().device('cuda')
 def test_other_bad_input(tmp_path, monkeypatch):
     assert 'ValueError: batches of 2 cannot be shared by 3 processes' in refused(small, 3, tmp_path)
+    assert 'ValueError: the loss must be the mean of the items' in refused(summed, 2, tmp_path)
     if torch.cuda.device_count() < 3:
         assert '3 processes on one machine need as many graphics cards' in refused(cards, 3, tmp_path)
     monkeypatch.setenv('WORLD_SIZE', '2')

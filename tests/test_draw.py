@@ -23,7 +23,7 @@ from fastsgd.interpret import accuracy, cross_entropy
 from fastsgd.losses import batch_accuracy, mnist_loss
 from fastsgd.models import mlp, simple_net
 from fastsgd.recorder import Learner
-from fastsgd.tools.draw import draw_main, draw_page
+from fastsgd.tools.draw import draw_main, draw_page, page_layers
 from fastsgd.tools.store import DigitsModel, load_digits_model
 
 models = {'linear': (lambda: nn.Linear(784, 10), 1), 'simple_net': (lambda: simple_net(784, 30, 10), 3),
@@ -359,7 +359,15 @@ def test_models_that_no_page_can_run():
     for model, labels, says in (
         (mlp([784, 1600, 10]), 10, 'the model has 5.1 MB of weights, and a page takes up to 5 MB'),
         (nn.Sequential(nn.Linear(784, 30), nn.Dropout(), nn.Linear(30, 10)), 10, 'does not know the layer Dropout'),
-        (nn.Linear(784, 10), 3, 'a label for each score'), (nn.Linear(100, 10), 10, '784 pixels')):
+        (nn.Linear(784, 10), 3, 'a label for each score'), (nn.Linear(100, 10), 10, '784 pixels'),
+        (nn.Sequential(nn.Unflatten(1, (1, 28, 28)), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(49, 2)), 2, '784 pixels'),
+        (nn.Sequential(nn.Unflatten(1, (1, 28, 28)), nn.Linear(28, 2)), 2, '784 pixels'),
+        (nn.Sequential(), 2, '784 pixels')):
         with pytest.raises(ValueError, match=says): draw_page(DigitsModel(model, facts(labels)))
     whole = facts(2) | {'reading': {'dark': False, 'plain': False, 'size': [28, 28]}}
     with pytest.raises(ValueError, match='whole images'): draw_page(DigitsModel(nn.Linear(784, 1), whole))
+
+def test_a_layer_that_is_used_twice_is_there_twice():
+    act = nn.ReLU()
+    layers = page_layers(nn.Sequential(nn.Flatten(), nn.Linear(784, 5), act, nn.Linear(5, 5), act, nn.Linear(5, 2)))
+    assert [o['kind'] for o in layers] == ['Linear', 'ReLU', 'Linear', 'ReLU', 'Linear']

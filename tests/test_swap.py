@@ -225,3 +225,31 @@ def test_a_lesson_with_the_import_swapped(f, cells, tmp_path):
         a, b = (torch.as_tensor(np.array(o), dtype=torch.float64) for o in (a, b))
         torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
     if cells is from_scratch: assert results[0][1] > 0.95
+
+def test_rates_of_groups_go_on_in_a_resumed_run(tmp_path):
+    def learner(seen, stop=None):
+        class See(ours.Callback):
+            order = 200
+            def before_step(self): seen.append([g['lr'] for g in self.opt.param_groups])
+            def after_epoch(self):
+                if self.epoch == stop: raise ours.CancelFitException
+        torch.manual_seed(0)
+        data = torch.rand(40, 784), torch.arange(40) % 10
+        dls = DataLoaders(*[ours.DataLoader(data, 8)]*2)
+        def halves(model): return [[*model[0].parameters()], [*model[2].parameters()]]
+        return Learner(dls, simple_net(n_out=10), ours.cross_entropy, splitter=halves, cbs=See)
+    def fit(learn):
+        cbs = ours.CheckpointCallback(tmp_path, resume=True)
+        with learn.no_bar(): learn.fit_one_cycle(3, slice(1e-4, 1e-1), cbs=cbs)
+    fit(learner(first := [], stop=0))
+    fit(learner(then := []))
+    assert len(first) == 5 and len(then) == 10
+    for low, high in first + then: assert low == pytest.approx(high*1e-3)
+
+def test_changes_at_test_time_are_made_each_time():
+    x, changed = torch.rand(20, 784), []
+    def change(batch): changed.append(1); return batch
+    dls = DataLoaders(*[ours.DataLoader((x, (x[:, :1] > 0.5).float()), 20)]*2)
+    learn = Learner(dls, simple_net(), mnist_loss)
+    with learn.no_bar(): preds, targs = learn.tta(n=4, batch_tfms=change)
+    assert len(changed) == 4 and len(preds) == 20

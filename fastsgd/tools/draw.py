@@ -18,6 +18,8 @@ from .pages import Page, open_page, zipped
 from .store import DigitsModel, load_digits_model
 
 # %% ../../nbs/tools/draw.ipynb #b52990e3
+def _flat(m): return [o for part in m for o in _flat(part)] if type(m) is nn.Sequential else [m]
+
 def _is_known(m, first):
     "Does the page have this layer, with these settings?"
     like = {nn.Linear: lambda: m, nn.Flatten: nn.Flatten, nn.Unflatten: lambda: nn.Unflatten(1, (1, 28, 28)),
@@ -40,7 +42,7 @@ def page_layers(
     model:nn.Module, # Takes `[n, 784]`, gives scores `[n, 1]` or `[n, labels]`
 )->list: # Of dictionaries: `kind`, the weights `w` and `b` where it has some, `kernel` and `maps`
     "The layers of a model as a page takes them; raises `ValueError` for one it doesn't know, and for more than 5 MB"
-    parts, layers, maps = [m for m in model.modules() if type(m) is not nn.Sequential], [], 1
+    parts, layers, maps = _flat(model), [], 1 # not `model.modules()`, which has a layer that is used twice but once
     mb = 4*sum(p.numel() for p in model.parameters())/1e6
     require(mb <= 5, f'the model has {mb:.1f} MB of weights, and a page takes up to 5 MB')
     for i, m in enumerate(parts):
@@ -48,7 +50,9 @@ def page_layers(
                 'MaxPool2d without padding or strides of their own, ReLU, Sigmoid and Tanh')
         layer, maps = _packed(m, maps)
         if not isinstance(m, (nn.Flatten, nn.Unflatten)): layers.append(layer)
-    begins = isinstance(parts[0], nn.Unflatten) or getattr(parts[0], 'in_features', 0) == 784
+    first = next((m for m in parts if not isinstance(m, (nn.Flatten, nn.Unflatten))), None)
+    shaped = bool(parts) and isinstance(parts[0], nn.Unflatten)
+    begins = isinstance(first, nn.Conv2d) if shaped else getattr(first, 'in_features', 0) == 784
     require(begins and isinstance(parts[-1], nn.Linear), 'the page is for models that take 784 pixels and end with a '
             'linear layer')
     return layers

@@ -86,10 +86,10 @@ def item_losses(self:Learner)->torch.Tensor: # `[n]`
 @patch
 def get_preds(self:Learner, ds_idx:int=1, dl=None, with_input:bool=False, with_decoded:bool=False,
               with_loss:bool=False, act=None, inner:bool=False, reorder:bool=True, cbs=None,
-              with_preds:bool=True, with_targs:bool=True, **files
+              with_preds:bool=True, with_targs:bool=True, save_preds=None, save_targs=None
 )->tuple: # Inputs, predictions, targets (`None` if there are none), answers, losses: those asked for
     "What the model says of all items, in their order if `reorder`, by `act` (the loss's `activation` if `None`)"
-    require(not files, f"{', '.join(files)}: pickles are not written; keep what get_preds returns, as by numpy.save")
+    require(not (save_preds or save_targs), 'pickles are not written; keep what get_preds returns, as by numpy.save')
     got, dl = [], self.dls[ds_idx] if dl is None else dl
     def note(): got.append(self.to_detach([self.xb if with_input else (), self.pred, self.yb,
                                            self.item_losses() if with_loss else ()]))

@@ -14,6 +14,7 @@ from ..data.checks import require
 from ..recorder import BatchNotes, ProgressCallback
 from ..schedule import LRFinder
 from .callbacks import FreshOptimizer
+from .distributed import DistributedCallback
 from .resume import CheckpointCallback
 
 # %% ../../nbs/tools/fastai_guests.ipynb #885d0cb7
@@ -21,6 +22,7 @@ Callback.needs = None # what only our Learner has
 BatchNotes.needs = ProgressCallback.needs = "our table and bar: fastai's Learner has a Recorder and a bar of its own"
 CheckpointCallback.needs = "our Learner's facts of the model, and loaders that go on amid an epoch"
 FreshOptimizer.needs = "our Learner's way to make an optimizer"
+DistributedCallback.needs = "our Learner's table and loaders: with fastai's, take its own distrib_ctx"
 LRFinder.needs = 'to be begun by lr_find, which both Learners have'
 @patch
 def arrive(self:Callback):

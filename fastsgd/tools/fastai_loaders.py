@@ -101,6 +101,7 @@ def to(self:DataLoaders, device)->DataLoaders: # The pair itself
     for dl in self:
         if dl is not None: dl.to(device)
     return self
+DataLoaders.device = property(lambda self: getattr(self.train, 'device', None)) # of loaders that have one
 DataLoaders.cpu = lambda self: self.to('cpu')
 DataLoaders.cuda = lambda self: self.to('cuda' if torch.cuda.is_available() else 'cpu') # as in fastai
 DataLoaders.c = property(lambda self: len(self.vocab))

@@ -28,14 +28,15 @@ class GroupRates(Callback):
     def __init__(self,
         lr, # A slice, or a rate for each group
     ): self.lr = lr
-    def before_fit(self):
+    def groups(self): # asked anew each time: an optimizer that is loaded has other ones
         opt = getattr(self.opt, 'opt', self.opt) # within an `OptimWrapper`
-        groups = getattr(opt, 'hypers', None) or opt.param_groups
-        rates = for_groups('lr', self.lr, len(groups))
-        self.groups, self.shares = groups, [rate/rates[-1] for rate in rates]
+        return getattr(opt, 'hypers', None) or opt.param_groups
+    def before_fit(self):
+        rates = for_groups('lr', self.lr, len(self.groups()))
+        self.shares = [rate/rates[-1] for rate in rates]
         self.before_batch()
     def before_batch(self):
-        for group, share in zip(self.groups, self.shares): group['lr'] = share*self.groups[-1]['lr']
+        for group, share in zip(groups := self.groups(), self.shares): group['lr'] = share*groups[-1]['lr']
 
 def last_rate(lr): # of a slice or a list, or the rate itself
     return lr.stop if isinstance(lr, slice) else np.ravel(lr).tolist()[-1] if np.ndim(lr) else lr
@@ -128,9 +129,10 @@ def tta(self:Learner, ds_idx:int=1, dl=None, n:int=4, item_tfms=None, batch_tfms
 )->tuple: # Predictions (of changed images and of others, if `beta` is `None`), and targets
     "The mean of `n` predictions with images changed as in training, a share `beta` of it the prediction without"
     dl = in_order(self.dls[ds_idx] if dl is None else dl)
-    if item_tfms or batch_tfms: dl = dl.new(after_item=item_tfms, after_batch=batch_tfms)
-    as_in = getattr(dl.dataset, 'set_split_idx', nullcontext) # fastai's: 0 for training
-    changed = dl if hasattr(dl.dataset, 'set_split_idx') else dl.new(batch_tfm=self.dls.train.batch_tfm)
+    as_in = getattr(dl.dataset, 'set_split_idx', None) # fastai's: 0 for training
+    if item_tfms or batch_tfms: changed = dl.new(after_item=item_tfms, after_batch=batch_tfms)
+    else: changed = dl if as_in else dl.new(batch_tfm=self.dls.train.batch_tfm)
+    dl, as_in = changed if as_in else dl, as_in or nullcontext
     with as_in(0): preds = torch.stack([self.get_preds(dl=changed)[0] for _ in range(n)])
     aug = preds.amax(0) if use_max else preds.mean(0)
     with as_in(1): preds, targs = self.get_preds(dl=dl)

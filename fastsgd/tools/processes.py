@@ -46,7 +46,7 @@ class Processes:
     def ask(self, f, *args, group=None):
         "Call a function of `torch.distributed`; an error says who's gone, if it's known"
         try: return f(*args, group=group or self.group)
-        except RuntimeError: raise ConnectionError(self.why()) from None
+        except RuntimeError as e: raise ConnectionError(self.why()) from e
 
     def total(self, t): # in place
         "Add up a tensor over all processes"

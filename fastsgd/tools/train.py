@@ -96,6 +96,7 @@ def fit_with_checkpoints(out, learn, **kwargs):
     except FloatingPointError as e:
         how = f'The checkpoint before it is kept; to go on from it: fastsgd_train --resume {out} --lr {lr/10:g}'
         raise FloatingPointError(f'{e}. {how if checkpoints(out) else "Nothing was saved"}') from None
+    except BrokenPipeError: raise # whoever read what is printed has gone
     except ConnectionError as e: raise ConnectionError(f'{e}; to go on: fastsgd_train --resume {out}') from None
     except (KeyboardInterrupt, SystemExit) as e:
         how = f'to go on: fastsgd_train --resume {out}'

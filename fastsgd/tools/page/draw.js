@@ -3,7 +3,7 @@
 import {activations, argmax, clamp, probabilities, sum, unzipped} from '../../data/figures/mathematics.js'
 import {add, announce, button, controls, data, digit, fmt, heading, html, inkColor, main, paint, saying, signed,
         weightColor} from '../../data/figures/common.js'
-import {findDigits, readDigits, require, toGray} from './reading.js'
+import {Sentence, findDigits, readDigits, require, toGray} from './reading.js'
 
 const side = 280, pen = 21 // of the sheet, in pixels of the picture that is read
 let layers = [], largest = 1 // the model, and the size of its first weights
@@ -20,7 +20,7 @@ main.append(html('div', {class: 'both'}, left, right))
 const pad = add(left, html('canvas', {class: 'pad', width: 2*side, height: 2*side, tabindex: 0, role: 'application',
   'aria-label': 'Sheet to draw on. Arrow keys move the pen, the space bar sets it down or lifts it'}))
 const bar = controls(left)
-const undo = button(bar, 'Undo', () => { if (states.length > 1) states.pop(); changed() })
+const undo = button(bar, 'Undo', () => { down = null; if (states.length > 1) states.pop(); changed() })
 button(bar, 'Clear', () => put({strokes: []}))
 const file = html('input', {type: 'file', accept: 'image/*', hidden: true, onchange: () => openFirst(file.files)})
 button(bar, 'Open an image', () => file.click())
@@ -134,7 +134,10 @@ function changed() { // a slow machine gets time to draw between two readings
     const state = states.at(-1), start = performance.now()
     waiting = false
     try { tell(state.strokes.length || state.picture ? read(state) : []) }
-    catch (e) { tell([], `${state.picture ? 'The image is not read' : 'Not a digit yet'}: ${e.message}.`) }
+    catch (e) {
+      if (!(e instanceof Sentence)) throw e
+      tell([], `${state.picture ? 'The image is not read' : 'Not a digit yet'}: ${e.message}.`)
+    }
     took = performance.now() - start
   }), took > 30 ? took : 0)
 }
@@ -212,7 +215,7 @@ function whyConv({acts}, j, name) {
   const d = slopes(acts, j, flat).map((v, i) => v*acts[flat][i]) // what each number of the last maps adds
   const convs = [...layers.keys()].filter(l => layers[l].kind === 'Conv2d')
   why.replaceChildren(...convs.flatMap(l => {
-    const n = layers[l].b.length, after = acts[l + 1].map(v => Math.max(0, v)), most = Math.max(...after)
+    const n = layers[l].b.length, after = acts[l + 1].map(v => Math.max(0, v)), most = after.reduce((a, b) => Math.max(a, b), 0)
     const cut = (a, m) => a.subarray(m*a.length/n, (m + 1)*a.length/n), size = Math.sqrt(after.length/n)
     const parts = l === convs.at(-1) && Array.from({length: n}, (_, m) => sum(cut(d, m)))
     const title = html('h3', {}, `${n} maps of ${size} × ${size}, ` +

@@ -200,7 +200,8 @@ function groupMarks(marks, which) { // which marks belong to one digit
 }
 
 // --- ink: the digits of a picture, each alone ----------------------------------------------------
-export function require(ok, message) { if (!ok) throw new Error(message) }
+export class Sentence extends Error {} // what a reader is told
+export function require(ok, message) { if (!ok) throw new Sentence(message) }
 function lookForMarks(gray, dark) {
   const [paper, isDark] = findPaper(each(gray, v => v/255), dark), light = v => isDark ? v : 1 - v
   const ink = each(gray, (v, i) => (light(paper.a[i]) - light(v/255))/Math.max(light(paper.a[i]), 0.25))
