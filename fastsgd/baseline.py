@@ -41,7 +41,7 @@ def _check_asked(x, means):
     hw = list(means.shape[1:])
     require(list(x.shape[-2:]) == hw, f'expected images of {hw} pixels, got {list(x.shape)}')
     low, high = sorted(float(o.max()) for o in (x, means)) if x.numel() else (0, 0)
-    require(not 0 < low <= 1 < 2 < high, f'the images go up to {x.max():g} and the means to {means.max():g}: '
+    require(not 0 < low <= 1 < 2 < high, f'of the images and the means, one goes up to {low:g} and one to {high:g}: '
             'bring both to one scale, usually 0 to 1')
 
 # %% ../nbs/01_pixel_similarity.ipynb #dada3613

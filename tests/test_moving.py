@@ -98,7 +98,7 @@ def test_in_the_notebooks_each_figure_follows_its_still_picture():
         for c in json.loads(path.read_text(encoding='utf-8'))['cells']:
             outputs = [o.get('data', {}) for o in c.get('outputs', ())]
             for i, o in enumerate(outputs):
-                if 'data-moving=' not in ''.join(o.get('text/html', '')): continue
+                if not ''.join(o.get('text/plain', '')).startswith('MovingFigure('): continue
                 assert 'image/png' not in o and 'image/png' in outputs[i - 1] and i > 0, path.name
                 assert len(''.join(o['text/html'])) <= 100_000
                 found += 1
