@@ -129,7 +129,7 @@ def test_no_pickle_is_written_or_read(f, tmp_path):
     assert weights(get_learner().load(tmp_path/'export')).equal(weights(learn))
     with pytest.raises(ValueError, match='a pickle, which can run any code. Make the Learner anew'):
         ours.load_learner('export.pkl')
-    with pytest.raises(ValueError, match='save_preds: pickles are not written'): learn.get_preds(save_preds=tmp_path)
+    with pytest.raises(ValueError, match='pickles are not written'): learn.get_preds(save_preds=tmp_path)
 
 # --- lessons: the same cells, with one import or with both ---------------------------------------------
 
