@@ -106,6 +106,14 @@ def test_one_notebook_one_module(nb):
     assert bool(module) == bool(exports), 'default_exp without an export, or the other way round'
     if nb in rooms: assert module[1] == name(nb).replace('/', '.')
 
+@needs_nbs
+@each([*notebooks, nbs/'index.ipynb'])
+def test_leaves_classes_as_it_found_them(nb):
+    "What `fastsgd.all` adds to `Learner` must not reach a notebook that is tested after it in the same process"
+    code = [source(c) for c in code_cells(nb)]
+    if any(re.search(r'^(from|import) fastsgd\.(all\b|tools\.fastai)', o, re.M) for o in code):
+        assert 'del sys.modules[module]' in code[-1]
+
 # --- sizes -----------------------------------------------------------------------------------------
 
 line, function, story_module, module_lines = 120, 25, 150, 200 # characters, lines
