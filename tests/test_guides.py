@@ -4,6 +4,7 @@ Blocks of `python` share their names, as in a notebook, and one that begins with
 instead. Blocks of `bash` are commands. A block of `text` is what the block above it prints (`…` stands for lines left
 out): its words, whole numbers and lines must be there, other numbers about so, and seconds don't count.
 """
+import ast
 import os
 import re
 import subprocess
@@ -12,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+import fastsgd
+
+package = Path(fastsgd.__file__).parent
 nbs = Path(__file__).parent.parent/'nbs'
 guides = sorted(nbs.glob('guides/*.md'))
 pytestmark = pytest.mark.skipif(not guides, reason='only the installed package is here')
@@ -62,6 +66,12 @@ def first_not_said(quoted, said):
         if not any(words == w and all(map(about, numbers, n)) for w, n in rest): return line
     return None
 
+def test_each_page_is_kept_once():
+    "The site is built from the pages where they are"
+    others = [*nbs.rglob('*.md'), *nbs.parent.glob('*.md'), *nbs.parent.glob('docs/**/*.md'), *package.rglob('*.md')]
+    titles = [read(o).split('\n')[0] for o in others if '_build' not in o.parts]
+    for page in guides: assert titles.count(read(page).split('\n')[0]) == 1, page
+
 @each_guide
 def test_runs_as_it_stands(page, tmp_path):
     found = blocks(page)
@@ -73,8 +83,7 @@ def test_runs_as_it_stands(page, tmp_path):
     path = os.pathsep.join([str(commands(tmp_path/'bin')), os.environ['PATH']])
     env = os.environ | dict(PATH=path, FASTAI_HOME=str(tmp_path/'none'), https_proxy='http://127.0.0.1:9',
                             MPLBACKEND='agg', OMP_NUM_THREADS='1', GLOO_SOCKET_IFNAME='lo', BROWSER='true')
-    env['PYTHONPATH'] = os.pathsep.join(o for o in (str(Path(__import__('fastsgd').__file__).parent.parent),
-                                                    env.get('PYTHONPATH')) if o)
+    env['PYTHONPATH'] = os.pathsep.join([str(package.parent), *filter(None, [env.get('PYTHONPATH')])])
     ran = subprocess.run([sys.executable, tmp_path/'page.py'], cwd=tmp_path/'here', env=env, text=True, timeout=limit,
                          stdin=subprocess.DEVNULL, capture_output=True)
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
@@ -83,3 +92,53 @@ def test_runs_as_it_stands(page, tmp_path):
         if kind != 'text': continue
         lacks = first_not_said(quoted, said.get(i - 1, ''))
         assert lacks is None, f'{page.name} says that this is printed: {lacks}\nwhere there is:\n{said.get(i - 1)}'
+
+# --- troubleshooting ---------------------------------------------------------------------------------
+
+says = {'require': 1, 'warn': 0, 'exit': 0, 'end_where': 0, 'require_all': 0} # which argument is the message
+
+def fixed(node, names):
+    "The fixed words of a message, and a `…` for whatever is put in"
+    if isinstance(node, ast.Constant): return node.value if isinstance(node.value, str) else '…'
+    if isinstance(node, ast.Name): return '…'.join(['', *(fixed(o, names) for o in names.pop(node.id, ())), ''])
+    if isinstance(node, ast.JoinedStr): return ''.join(fixed(o, names) for o in node.values)
+    return '…' + '…'.join(fixed(o, names) for o in ast.iter_child_nodes(node)) + '…'
+
+def name_of(node): return getattr(getattr(node, 'func', node), 'id', getattr(getattr(node, 'func', node), 'attr', ''))
+
+def sentences(file):
+    """The errors and warnings of a module, with the lines they stand in; but none that only passes on another's words,
+    and no `AttributeError`, which belongs to Python's way to look for names"""
+    nodes = list(ast.walk(ast.parse(file.read_text(encoding='utf-8'))))
+    texts = ast.Constant, ast.JoinedStr, ast.IfExp, ast.BinOp, ast.BoolOp, ast.Dict
+    names = {}
+    for n in nodes:
+        for t in n.targets if isinstance(n, ast.Assign) and isinstance(n.value, texts) else ():
+            names.setdefault(getattr(t, 'id', ''), []).append(n.value)
+    told = [n for f in nodes if isinstance(f, ast.FunctionDef) and f.name in ('why', 'wrong') for n in ast.walk(f)]
+    for n in nodes:
+        args = kinds = []
+        if isinstance(n, ast.Raise): args, kinds = getattr(n.exc, 'args', []), [n.exc]
+        elif isinstance(n, ast.Call) and name_of(n) in says: args = kinds = n.args[says[name_of(n)]:]
+        elif isinstance(n, ast.Return) and n in told: args = [n.value]
+        if 'AttributeError' in map(name_of, kinds): continue
+        for text in (re.sub(r'…[…\s]*…', '…', fixed(a, dict(names))) for a in args[:1]):
+            if max(len(part.split()) for part in text.split('…')) > 1: yield n.lineno, text
+
+def quotes():
+    "What the first column of each table quotes, as patterns"
+    cells = re.findall(r'^\| (`.*?) \|', read(nbs/'guides/troubleshooting.md'), re.M)
+    found = [q for c in cells for q in re.findall('`(.*?)`', c)]
+    return {q: re.compile('.*'.join(map(re.escape, re.split(r'\s*…\s*', q))), re.S) for q in found}
+
+def test_troubleshooting_has_every_sentence_and_no_other():
+    "A new error: some of its fixed words into the first column of a row of nbs/guides/troubleshooting.md"
+    found = {f'{f.name}, line {i}': text for f in sorted(package.rglob('*.py')) for i, text in sentences(f)}
+    known = quotes()
+    lacks = {where: text for where, text in found.items() if not any(p.search(text) for p in known.values())}
+    gone = [q for q, p in known.items() if not any(p.search(text) for text in found.values())]
+    assert len(found) > 200
+    assert not lacks, f'sentences that no row of troubleshooting.md quotes: {lacks}'
+    assert not gone, f'troubleshooting.md quotes what the package never says: {gone}'
+    short = [q for q in known if len(q) < 8 or len(q.split()) < 2]
+    assert not short, f'too short to be found by: {short}'
