@@ -2,7 +2,8 @@
 
 Blocks of `python` share their names, as in a notebook, and one that begins with `# name.py` is written to that file
 instead. Blocks of `bash` are commands. A block of `text` is what the block above it prints (`…` stands for lines left
-out): its words, whole numbers and lines must be there, other numbers about so, and seconds don't count.
+out): its words, whole numbers and lines must be there, other numbers about so, and seconds don't count. What needs two
+machines, or never ends, is marked `sh` and isn't run.
 """
 import ast
 import os
