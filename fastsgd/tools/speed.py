@@ -78,6 +78,8 @@ def faster_in_bf16(
 _acts = {nn.ReLU: (torch.Tensor.relu_, torch.sign), nn.Sigmoid: (torch.Tensor.sigmoid_, lambda a: a*(1 - a)),
          nn.Tanh: (torch.Tensor.tanh_, lambda a: 1 - a*a)}
 
+_steps = '__call__', 'do_one_batch', 'step', 'zero_grad' # what a subclass of Learner may do in its own way
+
 class BackpropByHand(Callback):
     "Trains a plain multi-layer network without autograd: the same gradients to rounding, sooner"
     order = 20
@@ -94,9 +96,9 @@ class BackpropByHand(Callback):
                 'backpropagation by hand needs linear layers with ReLU, sigmoid or tanh between them, '
                 f"not {', '.join(k.__name__ for k in kinds)}: leave the callback out")
         self.layers, self.low = list(zip(parts[::2], [*map(_acts.get, kinds[1::2]), None])), self.bf16
-        self.params, self.dtype = [p for p in self.model.parameters() if p.requires_grad], parts[0].weight.dtype
-        each = [p for layer in parts[::2] for p in layer.parameters() if p.requires_grad]
-        self.shared = len(each) > len(self.params) # is a layer used twice?
+        self.dtype, places = parts[0].weight.dtype, [p.data_ptr() for layer in parts[::2] for p in layer.parameters()]
+        own = {k for k in _steps for kind in [type(self.learn)] if getattr(kind, k) is not getattr(Learner, k)}
+        self.usual = not own and len({*places}) == len(places) # no layer is used twice
 
     def product(self, a, b): return (a.bfloat16()@b.bfloat16()).to(self.dtype) if self.low else a@b
 
@@ -131,17 +133,18 @@ def give(p, g, lr=None):
     else: p.grad = g if p.grad is None else p.grad.add_(g)
 
 # %% ../../nbs/tools/speed.ipynb #878f3bcc
+_hooks = '_optimizer_step_pre_hooks', '_optimizer_step_post_hooks' # PyTorch's, for who wants to know of steps
 @patch
 def lr_of_plain_step(self:BackpropByHand):
     "The learning rate, if all that happens to a gradient is that `lr` times it is subtracted; else `None`"
-    learn, kind, opt = self.learn, type(self.learn), self.opt
-    changed = 'step' in vars(learn) or 'zero_grad' in vars(learn) or kind.step is not Learner.step
-    if changed or kind.zero_grad is not Learner.zero_grad or type(opt) is not SGD or self.shared: return None
-    if 'step' in vars(opt) or opt._optimizer_step_pre_hooks or opt._optimizer_step_post_hooks: return None
-    group, listeners = opt.param_groups[0], learn.listeners[True]
-    if group['mom'] or group['wd'] or len(group['params']) != len(self.params): return None # some in other groups
+    opt, listeners = self.opt, self.learn.listeners[True]
+    changed = any(k in vars(o) for o in (self.learn, opt) for k in ('step', 'update', 'zero_grad'))
+    if changed or not self.usual or type(opt) is not SGD or any(getattr(opt, k) for k in _hooks): return None
     if any(listeners[e] for e in ('after_backward', 'before_step', 'after_step')): return None
-    return group['lr'] if all(p.grad is None for p in self.params) else None
+    group = opt.param_groups[0]
+    ours = [p for layer, _ in self.layers for p in (layer.weight, layer.bias) if p is not None and p.requires_grad]
+    if group['mom'] or group['wd'] or any(p.grad is not None for p in ours): return None
+    return group['lr'] if {*map(id, ours)} == {*map(id, group['params'])} else None
 
 @patch
 def skip_step(self:BackpropByHand): del self.learn.step # the next one is the Learner's own again
