@@ -33,7 +33,7 @@ def alone(t, make, dls, n_epoch, loss_func, metric, wd, one_cycle):
     return learn.recorder.values, learn.model.state_dict()
 
 def check(make, loss_func=cross_entropy, metric=accuracy, wd=0., one_cycle=False, moms=None, n_epoch=3,
-          columns=None, **kwargs):
+          columns=None, eps=1e-5, **kwargs):
     fits = fit_many(make, loaders(**kwargs), n_epoch, (0.05, 0.2), (3, 4), loss_func, metric, moms, wd, one_cycle)
     for t in fits.trainings:
         values, weights = alone(t, make, loaders(t.seed, **kwargs), n_epoch, loss_func, metric, wd, one_cycle)
@@ -41,10 +41,10 @@ def check(make, loss_func=cross_entropy, metric=accuracy, wd=0., one_cycle=False
         rows = [row for row in fits.rows if (row['seed'], row['lr'], row['mom']) == t]
         for o in columns or names:
             found, wanted = [row[o] for row in rows], [row[names.index(o)] for row in values]
-            torch.testing.assert_close(torch.tensor(found), torch.tensor(wanted), atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(torch.tensor(found), torch.tensor(wanted), atol=eps, rtol=eps)
         own = fits.model(*t).state_dict()
         assert own.keys() == weights.keys()
-        for k in own: torch.testing.assert_close(own[k], weights[k], atol=1e-5, rtol=1e-5)
+        for k in own: torch.testing.assert_close(own[k], weights[k], atol=eps, rtol=eps)
     return fits
 
 def ten(): return simple_net(n_out=10)
@@ -102,7 +102,9 @@ def test_all_at_once_as_on_a_graphics_card(make, monkeypatch):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='there is no graphics card')
 @pytest.mark.parametrize('make', [ten, small_cnn])
-def test_on_a_graphics_card(make): check(make, moms=0.9, wd=0.01, device='cuda')
+def test_on_a_graphics_card(make, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', False)
+    check(make, moms=0.9, wd=0.01, device='cuda', eps=1e-4)
 
 def test_networks_do_not_depend_on_their_neighbors():
     few, many = [fit_many(ten, loaders(), 2, lrs, seeds) for lrs, seeds in ((0.1, 5), ((0.1, 1e30, 0.2), (5, 6, 7)))]

@@ -98,7 +98,8 @@ class PlainSideBySide(SideBySide):
         names = [f'{k}.' if k else '' for k, _ in parts[::2]]
         acts = [*(_acts[type(part)] for _, part in parts[1::2]), None]
         self.layers = [(f'{k}weight', f'{k}bias', act) for k, act in zip(names, acts)]
-        self.by_hand = vmap(partial(loss_and_slope, loss_func))
+        def by_autograd(*args): return grad_and_value(loss_func)(*args)[::-1]
+        self.ways = [vmap(partial(loss_and_slope, loss_func)), vmap(by_autograd), self.losses_in_turn]
 
     @staticmethod
     def fits(net): # Is it such a network?
@@ -136,13 +137,17 @@ def slopes(self:PlainSideBySide, xb, yb):
 
 @patch
 def losses_and_slopes(self:PlainSideBySide, preds, yb):
-    "The loss of each network and how fast it changes with each of its scores, by hand where the loss is known"
+    "The loss of each network and how fast it changes with each of its scores, in the quickest way that works for it"
     yb = yb.repeat_interleave(self.n//len(yb), 0)
-    if self.by_hand:
-        try: return self.by_hand(preds, yb)
-        except RuntimeError: self.by_hand = None # it wants autograd, which `vmap` has in another form
-    slopes, losses = vmap(grad_and_value(self.loss_func))(preds, yb)
-    return losses, slopes
+    while len(self.ways) > 1:
+        try: return self.ways[0](preds, yb)
+        except RuntimeError: self.ways.pop(0) # by hand: no such loss is known; the next: it looks at its numbers
+    return self.ways[0](preds, yb)
+
+@patch
+def losses_in_turn(self:PlainSideBySide, preds, yb):
+    "The same as `losses_and_slopes`, one network after the other"
+    return tuple(map(torch.stack, zip(*map(partial(loss_and_slope, self.loss_func), preds, yb))))
 
 # %% ../../nbs/tools/side.ipynb #6e252665
 @torch.no_grad()
