@@ -16,7 +16,7 @@ def processor():
 
 def versions():
     out = []
-    for name in ('torch', 'fastai', 'scikit-learn', 'jax'):
+    for name in ('torch', 'fastai', 'scikit-learn', 'jax', 'keras', 'lightning'):
         try: out.append(f'{name} {importlib.metadata.version(name)}')
         except importlib.metadata.PackageNotFoundError: pass
     return f'Python {platform.python_version()}, ' + ', '.join(out)
@@ -26,6 +26,31 @@ def table(rows):
     for r in rows:
         spread = f'{r.spread[0]:.3f} to {r.spread[1]:.3f}'
         lines.append(f'| {r.task} | {r.who} | {r.seconds:.3f} | {spread} | {r.ratio:.2f} | {r.note} |')
+    return '\n'.join(lines)
+
+def ratio_of(rows, task, who, to):
+    "Seconds of `who` in those of `to`, or `None` where one of them wasn't measured"
+    found = {r.who.split(',')[0]: r.seconds for r in rows if r.task.startswith(task)}
+    return found[who]/found[to] if {who, to} <= found.keys() else None
+
+chapter, epoch = 'simple_net, 3s and 7s', '784-30-10, ten digits'
+goals = (('epochs of the bare loop that an epoch takes by hand', '≤', .7, epoch, 'fastsgd_by_hand', 'bare_loop'),
+         ('epochs of the bare loop that an epoch takes in `Learner`', '≤', 1.05, epoch, 'fastsgd_learner', 'bare_loop'),
+         ('the same for `small_cnn`', '≤', 1.01, 'small_cnn', 'fastsgd_learner', 'bare_loop'),
+         ('times as fast as scikit-learn, by hand', '≥', 1.8, epoch, 'sklearn_mlp', 'fastsgd_by_hand'),
+         ('times as fast as JAX, by hand', '≥', 3, epoch, 'jax_scan', 'fastsgd_by_hand'),
+         ("times as fast as fastai, chapter's network, by hand", '≥', 5, chapter, 'fastai_learner', 'fastsgd_by_hand'),
+         ('the same in `Learner`', '≥', 3.3, chapter, 'fastai_learner', 'fastsgd_learner'),
+         ('epochs of the bare loop to 98 %', '≤', 2, 'training to 98%', 'fastsgd_by_hand', 'bare_loop'),
+         ('epochs of the bare loop to 99 %', '≤', 10, 'training to 99%', 'fastsgd_learner', 'bare_loop'),
+         ('times `import torch` that `import fastsgd.all` takes', '≤', 1.05, 'import', 'fastsgd.all', 'torch'))
+
+def goals_table(rows):
+    lines = ['| goal | asked | measured | |', '| --- '*4 + '|']
+    for what, sign, asked, *which in goals:
+        if not (found := ratio_of(rows, *which)): continue
+        reached = found <= asked if sign == '≤' else found >= asked
+        lines.append(f"| {what} | {sign} {asked} | {found:.2f} | {'reached' if reached else 'not reached'} |")
     return '\n'.join(lines)
 
 def plot(rows, file):
@@ -63,6 +88,7 @@ def main():
         rows, notes = rows + new, notes + more
         if new: print(table(new), flush=True)
         for note in more: print(note, flush=True)
+    print(goals_table(rows))
     if not args.quick and not args.only: write(rows, notes, args.threads)
 
 def write(rows, notes, n):
@@ -79,6 +105,10 @@ programs kept the processor busy is repeated. The ratio compares with the first 
 {datetime.date.today()}, {processor()}, {threads}, {versions()}
 
 {table(rows)}
+
+What we'd like, and what it is (in [the notebook on speed](../nbs/tools/speed.ipynb), a profile shows where time goes):
+
+{goals_table(rows)}
 
 ![The seconds of the table as bars](results.png)
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from fastsgd.all import (SGD, DataLoader, DataLoaders, Learner, ParamScheduler, accuracy, combined_cos, get_digits,
-                         simple_net, validate_epoch)
+                         simple_net, small_cnn, validate_epoch)
 from fastsgd.tools.playground import playground
 from fastsgd.tools.speed import BackpropByHand
 from .measure import middle, side_by_side, timed
@@ -23,7 +23,8 @@ class Row(NamedTuple):
     ratio: float # Against the first line of the task: above 1 is slower
     note: str # What makes the comparison fair: updates and accuracy
 
-needs = {'fastai_learner': 'fastai', 'fastai_on_fastsgd': 'fastai', 'sklearn_mlp': 'sklearn', 'jax_scan': 'jax'}
+needs = {'fastai_learner': 'fastai', 'fastai_on_fastsgd': 'fastai', 'sklearn_mlp': 'sklearn', 'jax_scan': 'jax',
+         'keras_on_jax': 'keras', 'lightning_trainer': 'lightning'}
 
 def peers(*names):
     "The peers that are installed (name to `train`), and the names of those that are not"
@@ -39,6 +40,7 @@ def row(task, who, times, first, note=''):
 def training(work, names, rounds):
     "The same work by several peers, which must take as many updates and end about as accurate"
     found, missing = peers(*names)
+    compiling = {n: timed(partial(found[n], work))[0] for n in ('jax_scan', 'keras_on_jax') if n in found}
     times, results, disturbed = side_by_side({n: partial(train, work) for n, train in found.items()}, rounds)
     first = next(iter(found))
     for n, (updates, reached) in results.items():
@@ -47,21 +49,44 @@ def training(work, names, rounds):
             raise RuntimeError(f'{n} ends at {reached:.4f}, {first} at {results[first].accuracy:.4f}: not the same')
     notes = [f'not installed, left out: {n}' for n in missing] + disturbance(disturbed, work.name)
     said = {n: f'{r.updates:,} updates, accuracy {r.accuracy:.4f}' for n, r in results.items()}
+    for n, first_run in compiling.items(): said[n] += f', after {first_run - middle(times[n]):.1f} s to compile'
     return [row(work.name, n, t, middle(times[first]), said[n]) for n, t in times.items()], notes
 
 def chapter_network(quick):
-    names = 'fastsgd_by_hand fastsgd_learner bare_loop torch_dataloader fastai_on_fastsgd fastai_learner'.split()
+    names = ('fastsgd_by_hand fastsgd_learner bare_loop torch_dataloader fastai_on_fastsgd lightning_trainer '
+             'fastai_learner').split()
     return training(chapter(5 if quick else 40), names, 3 if quick else 5)
 
 def an_epoch(quick):
-    names = ('bare_loop fastsgd_by_hand fastsgd_learner torch_dataloader fastai_on_fastsgd fastai_learner '
-             'sklearn_mlp jax_scan').split()
+    names = ('bare_loop fastsgd_by_hand fastsgd_learner torch_dataloader fastai_on_fastsgd lightning_trainer '
+             'fastai_learner sklearn_mlp jax_scan keras_on_jax').split()
     return training(one_epoch(), names, 3 if quick else 7)
 
+def convolutions(quick):
+    "`small_cnn` on 6,400 images, in our Learner and in a bare loop"
+    digits = get_digits()
+    data = digits.train.x[:6400].flatten(1), digits.train.y[:6400]
+    def start():
+        torch.manual_seed(0)
+        return small_cnn(), DataLoader(data, 64, shuffle=True)
+    def bare():
+        model, dl = start()
+        opt = SGD(model.parameters(), lr=0.1)
+        for xb, yb in dl:
+            F.cross_entropy(model(xb), yb).backward()
+            opt.step()
+            opt.zero_grad()
+    def ours():
+        model, dl = start()
+        Learner((dl, None), model, F.cross_entropy).fit(1, 0.1)
+    times, _, disturbed = side_by_side({'bare_loop': bare, 'fastsgd_learner': ours}, 3 if quick else 9)
+    task = f'small_cnn, 6,400 digits ({digits.source}), one epoch'
+    return [row(task, n, t, middle(times['bare_loop'])) for n, t in times.items()], disturbance(disturbed, task)
+
 def to_goal(quick, goal, name, train, valid):
-    "Training time to a share of right test images, with each of five seeds, beside an epoch of the bare loop"
+    "Training time to a share of right test images, with each of ten seeds, beside an epoch of the bare loop"
     bare = peers('bare_loop')[0]['bare_loop']
-    seeds, work = range(2 if quick else 5), one_epoch()
+    seeds, work = range(2 if quick else 10), one_epoch()
     train(0), bare(work) # the warm-up
     runs = [(timed(partial(train, seed)), timed(partial(bare, work))) for seed in seeds]
     times, epochs, disturbed = [r[0] for r, _ in runs], [b[0] for _, b in runs], sum(r[2] + b[2] for r, b in runs)
@@ -76,7 +101,7 @@ def standardized(digits):
     return [((x - mean)/std, y) for x, y in (digits.train, digits.valid)]
 
 def to_98(quick):
-    """A plain multi-layer network, as in `tools/speed`: the 330 pixels with most ink, 288 hidden units, two epochs of
+    """A plain multi-layer network, as in `tools/speed`: the 330 pixels with most ink, 256 hidden units, two epochs of
     one cycle, Nesterov momentum, label smoothing"""
     digits = get_digits()
     if digits.source != 'mnist': return [], ['time to 98 % is measured on MNIST only, which is not here']
@@ -85,10 +110,10 @@ def to_98(quick):
     def train(seed):
         torch.manual_seed(seed)
         dls, smoothed = DataLoaders(DataLoader(split, 256, shuffle=True)), partial(F.cross_entropy, label_smoothing=0.1)
-        learn = Learner(dls, simple_net(330, 288, 10), smoothed, opt_func=partial(SGD, mom=0.9, nesterov=True))
-        learn.fit(2, 0.28, cbs=[BackpropByHand(), ParamScheduler({'lr': combined_cos(0.35, 0.28/25, 0.28, 0.)})])
+        learn = Learner(dls, simple_net(330, 256, 10), smoothed, opt_func=partial(SGD, mom=0.9, nesterov=True))
+        learn.fit(2, 0.4, cbs=[BackpropByHand(), ParamScheduler({'lr': combined_cos(0.35, 0.4/25, 0.4, 0.)})])
         return learn.model
-    return to_goal(quick, 0.98, 'fastsgd_by_hand, 330-288-10, two epochs', train, valid)
+    return to_goal(quick, 0.98, 'fastsgd_by_hand, 330-256-10, two epochs', train, valid)
 
 def to_99(quick):
     "A small convolutional network, as in `tools/speed`: 8 and 24 kernels, one epoch of one cycle, AdamW, smoothing"
@@ -131,6 +156,22 @@ def importing(quick):
     times, _, disturbed = side_by_side({k: fresh(f'import {k}') for k in names}, 2 if quick else 5)
     rows = [row('import, in a fresh process', k, t, middle(times['torch'])) for k, t in times.items()]
     return rows, disturbance(disturbed, 'import')
+
+def answering(quick):
+    "`fastsgd_predict` for one image, from the command line, beside the import of PyTorch"
+    from PIL import Image
+    def run(*words): return lambda: subprocess.run([sys.executable, *words], check=True, capture_output=True)
+    with tempfile.TemporaryDirectory() as tmp:
+        digits, model, file = get_digits(source='mnist_5k'), Path(tmp, 'model'), Path(tmp, 'digit.png')
+        dls = DataLoaders.from_digits(digits, 256)
+        model = Learner(dls, simple_net(n_out=10), F.cross_entropy).save(model)
+        Image.fromarray((digits.valid.x[0]*255).byte().numpy()).save(file)
+        call = 'import sys; from fastsgd.tools.cli import predict_main; sys.argv[0] = "fastsgd_predict"; predict_main()'
+        times, _, disturbed = side_by_side({'import torch': run('-c', 'import torch'), 'fastsgd_predict, one image':
+                                            run('-c', call, str(model), str(file))}, 2 if quick else 7)
+    first = middle(times['import torch'])
+    return [row('an answer from the command line', k, t, first, f'{middle(t) - first:+.2f} s'*('predict' in k))
+            for k, t in times.items()], disturbance(disturbed, 'answering')
 
 memory_code = '''
 import re, torch
@@ -223,4 +264,5 @@ def in_a_page(quick):
     who = 'fastsgd_playground, chromium'
     return [row('an epoch of 784-30-10, 2,000 images, in a page', who, times, middle(times), '63 updates')], []
 
-tasks = (chapter_network, an_epoch, to_98, to_99, loading, importing, memory, larger_than_memory, in_a_page)
+tasks = (chapter_network, an_epoch, convolutions, to_98, to_99, loading, importing, answering, memory,
+         larger_than_memory, in_a_page)

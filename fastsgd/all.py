@@ -2,6 +2,7 @@
 from fastsgd.data.pictures import *
 from fastsgd.data.moving import *
 from fastsgd.data.images import *
+from fastsgd.data.plain_png import *
 from fastsgd.data.marks import *
 from fastsgd.data.strokes import *
 from fastsgd.data.ink import *

@@ -8,7 +8,7 @@ from nbconvert.preprocessors import Preprocessor
 
 def from_root(text):
     "`text` with its links as they are seen from the root of the project, not from nbs/"
-    return re.sub(r'\]\(((?:\w+/)?\w+\.ipynb|images/\w+\.png)', r'](nbs/\1', text).replace('](../', '](')
+    return re.sub(r'\]\(((?:\w+/)?\w+\.ipynb|guides/\w+\.md|images/\w+\.png)', r'](nbs/\1', text).replace('](../', '](')
 
 class Readme(Preprocessor):
     "Makes of a notebook what a reader on the web wants: no directives, coloured code, pictures with a description"

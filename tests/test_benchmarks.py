@@ -27,7 +27,8 @@ def small_work(n_out):
 
 both = 'bare_loop', 'fastsgd_by_hand', 'fastsgd_learner', 'torch_dataloader', 'fastai_learner'
 
-@pytest.mark.parametrize('n_out, names', ((1, (*both, 'fastai_on_fastsgd')), (10, (*both, 'sklearn_mlp', 'jax_scan'))))
+@pytest.mark.parametrize('n_out, names', ((1, (*both, 'fastai_on_fastsgd', 'lightning_trainer')),
+                                          (10, (*both, 'sklearn_mlp', 'jax_scan', 'keras_on_jax'))))
 def test_peers_take_as_many_updates_and_learn(tasks, n_out, names, capsys):
     found, missing = tasks.peers(*names)
     assert set(found) | set(missing) == set(names) and len(found) >= 5
@@ -52,3 +53,12 @@ def test_larger_sets_are_made_of_mnist(tasks, tmp_path):
     assert big.train.x.shape == (300, 28, 28)
     assert abs(big.train.x.mean()/255 - digits.train.x.mean().item()) < 0.03
     assert torch.equal(torch.from_numpy(np.array(big.valid.x)), (digits.valid.x*255).round().byte())
+
+def test_goals_are_ratios_within_a_task(tasks):
+    from benchmarks.__main__ import goals_table, ratio_of
+    times = {'bare_loop, one epoch': [2, 2.2, 1.8], 'ours, two': [5, 4, 9]}
+    rows = [tasks.row('to 98%', who, t, 2.) for who, t in times.items()]
+    assert ratio_of(rows, 'to', 'ours', 'bare_loop') == 2.5 and ratio_of(rows, 'to', 'ours', 'theirs') is None
+    found = [tasks.row('import', who, [s], 1.) for who, s in (('torch', 1.), ('fastsgd.all', 1.04))]
+    assert goals_table(rows + found).splitlines()[2:] == [
+        '| times `import torch` that `import fastsgd.all` takes | ≤ 1.05 | 1.04 | reached |']

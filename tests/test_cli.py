@@ -503,6 +503,11 @@ def test_odd_facts_of_a_run_are_told_in_a_sentence(cli, tmp_path, monkeypatch):
         with_facts(file, file, training=value, settings=settings)
         assert 'no training to go on with' in cli('--resume', 'run')[2]
 
+def test_a_picture_in_place_of_the_model(cli, tmp_path):
+    draw_seven(tmp_path/'a.PNG')
+    said = 'fastsgd_predict: a.PNG is an image: name the model first, as in fastsgd_predict fastsgd_run a.PNG\n'
+    assert cli('a.PNG', script=predict) == (2, '', said)
+
 def test_ctrl_c_while_pictures_are_drawn(cli, trained, tmp_path, monkeypatch):
     draw_seven(tmp_path/'a.png')
     monkeypatch.setattr('fastsgd.tools.cli.plot_answers', interrupt)

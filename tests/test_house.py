@@ -198,7 +198,8 @@ def headings(path):
 
 @needs_nbs
 def test_no_link_is_dead():
-    for path in [*notebooks, nbs/'index.ipynb', *root.glob('*.md'), root/'benchmarks/results.md']:
+    for path in [*notebooks, nbs/'index.ipynb', *root.glob('*.md'), *nbs.glob('guides/*.md'),
+                 root/'benchmarks/results.md']:
         found = text(path) if path.suffix == '.ipynb' else path.read_text(encoding='utf-8')
         found = re.sub(r'```.*?```|\$[^$\n]+\$', '', found, flags=re.S)
         for target in re.findall(r'\]\(([^)\s]+)\)', found):

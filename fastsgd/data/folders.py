@@ -16,6 +16,7 @@ from .arrays import Part, progress, split_off
 from .cache import cached_arrays, fingerprint
 from .checks import about, require
 from .images import image_suffixes, naming, read_gray
+from .plain_png import read_plain
 from .reading import RawDigits, Reading, decide_reading, said, to_digit, turned
 
 # %% ../../nbs/data/folders.ipynb #e020ba4a
@@ -98,8 +99,10 @@ def _forms(forms):
 
 def read_image_files(files, reading):
     "Image files as uint8 `[n, 28, 28]`, light ink on a dark ground, and a note of what was converted"
-    x, as_is, forms, counts = np.empty((len(files), 28, 28), np.uint8), np.zeros(len(files), bool), {}, Counter()
-    for i, file in enumerate(progress(files, show=len(files) > 2000)):
+    forms, counts, many, starts = {}, Counter(), len(files) > 2000, range(0, len(files), 10_000)
+    x, as_is = map(np.concatenate, zip(*(read_plain(files[i:i + 10_000]) for i in progress(starts, show=many))))
+    for i in progress(np.flatnonzero(~as_is), show=many and not as_is.all()):
+        file = files[i]
         gray, form, _ = read_gray(file)
         if form: forms.setdefault(form, []).append('/'.join(Path(file).parts[-3:]))
         if gray.shape == (28, 28): x[i], as_is[i] = gray, True

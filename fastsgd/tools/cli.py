@@ -17,6 +17,7 @@ from fastcore.script import anno_parser
 from .. import __version__
 from ..data.cache import atomic_write
 from ..data.checks import one_of, printable, require
+from ..data.images import image_suffixes
 from ..data.sources import progress
 from .answers import (answer_cells, answer_columns, answer_json, answer_line, answer_many, pictures_of,
                                    told_accuracy)
@@ -70,6 +71,8 @@ def check_names(
     images, show, csv=None, columns=None,
 )->list: # The columns of the table
     "Raises where `fastsgd_predict` would have to read the model of an unfinished run, or to write over a file"
+    is_image = str(model).lower().endswith(image_suffixes)
+    require(not is_image, f'{model} is an image: name the model first, as in fastsgd_predict fastsgd_run {model}')
     how = f'to go on with it: fastsgd_train --resume {model}'
     finished = Path(model, 'model.safetensors').exists() or not checkpoints(model)
     require(finished, f'the run in {model} has not finished yet; {how}', FileNotFoundError)

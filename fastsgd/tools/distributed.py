@@ -39,7 +39,7 @@ class DistributedCallback(Callback):
         self.parts = Parts(self.all.rank, self.all.size)
 
     def before_fit(self):
-        self.while_fit, self.asked, self.rec = ExitStack(), 0., self.recorder
+        self.while_fit, self.asked, self.rec, self.outer = ExitStack(), 0., self.recorder, sys.exception()
         self.params = [p for p in self.model.parameters() if p.requires_grad]
         self.all.require_same(training_facts(self.learn))
         self.all.end_where(self.wrong())
@@ -72,7 +72,8 @@ class DistributedCallback(Callback):
         return f'batches of {small[0]} cannot be shared by {size} processes: take larger ones' if small else ''
 
     def after_fit(self):
-        if e := sys.exception(): self.all.failed(e)
+        e = sys.exception()
+        if e not in (None, self.outer): self.all.failed(e)
         for saver in self.savers if isinstance(e, ConnectionError) else ():
             if saver.handlers: saver.handlers[signal.SIGTERM] = signal.SIG_IGN # torchrun's, before it's said
         with self.while_fit: self.flat = None

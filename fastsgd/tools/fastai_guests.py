@@ -30,7 +30,7 @@ def arrive(self:Callback):
     parts = [part for part in replaceable if self.own(part)]
     needs = self.needs or (parts and f'a Learner in which a callback may replace {" and ".join(parts)}')
     require(not needs, f"{type(self).__name__} can't run in fastai's Learner: it needs {needs}", TypeError)
-    vars(self.learn).update(start_epoch=0, n_iter=len(self.learn.dls.train))
+    self.start_epoch, self.learn.n_iter = 0, len(self.learn.dls.train)
 @patch
 def __call__(self:Callback, event):
     "How fastai's Learner tells a callback of an event; our cancel exceptions become fastai's of the same name"

@@ -7,6 +7,7 @@ __all__ = ['GroupRates', 'last_rate', 'vision_learner']
 
 # %% ../../nbs/tools/fastai_training.ipynb #e86a9ffa
 import warnings
+from collections import namedtuple
 from contextlib import contextmanager, nullcontext
 from types import FunctionType
 
@@ -16,8 +17,9 @@ from fastcore.basics import ifnone, listify, noop, patch
 from torch import nn
 from ..callback import Callback
 from ..data.checks import require
+from ..losses import name_of
 from ..recorder import in_order
-from ..schedule import ParamScheduler, combined_cos
+from ..schedule import ParamScheduler, combined_cos, valley
 from .fastai import for_groups, freeze_groups
 from .fastai_callbacks import Learner # with those of fastai's
 
@@ -68,6 +70,26 @@ def fit_sgdr(self:Learner, n_cycles, cycle_len, lr_max=None, cycle_mult=2, cbs=N
     lr, lengths = ifnone(lr_max, self.lr), [cycle_len*cycle_mult**i for i in range(n_cycles)]
     falls = combine_scheds([n/sum(lengths) for n in lengths], [SchedCos(last_rate(lr), 0)]*n_cycles)
     self.fit(sum(lengths), lr, wd, [ParamScheduler({'lr': falls}), *listify(cbs)], reset_opt, start_epoch)
+
+# %% ../../nbs/tools/fastai_training.ipynb #27e624ff
+@patch
+def lr_find(self:Learner, start_lr=1e-7, end_lr=10., num_it=100, show_plot=True, suggest_funcs=None):
+    "As before; with fastai's `suggest_funcs`, such as `(minimum, steep)`, the rate that each of them names"
+    if suggest_funcs is None: return self._orig_lr_find(start_lr, end_lr, num_it, show_plot)
+    found = []
+    with self.added_cbs(Callback(after_fit=lambda: found.append(self.recorder))):
+        self._orig_lr_find(start_lr, end_lr, num_it, show_plot=False)
+    lrs, losses = (torch.tensor(o[num_it//10:-5]) for o in (found[0].lrs, found[0].smooth_losses()))
+    def suggestion(f): # a rate, and its point on the curve
+        if f is not valley: return f(lrs, losses, num_it)
+        i = valley(lrs.tolist(), losses.tolist())
+        return lrs[i].item(), (lrs[i].item(), losses[i].item())
+    named = {name_of(f): suggestion(f) for f in listify(suggest_funcs)}
+    if show_plot:
+        ax = found[0].plot_lr_find()
+        for name, (lr, point) in named.items(): ax.plot(*point, 'o', label=f'{name}: {lr:.2g}')
+        ax.legend()
+    return namedtuple('SuggestedLRs', named)(*(lr for lr, _ in named.values()))
 
 # %% ../../nbs/tools/fastai_training.ipynb #3b5bef90
 _norms = (nn.modules.batchnorm._NormBase, nn.LayerNorm)

@@ -65,7 +65,7 @@ def measure(self:BatchNotes, metric):
 @patch
 def means(self:BatchNotes):
     row = self._orig_means()
-    for i, m in enumerate(self.metrics[:len(row) - 1], 1):
+    for i, m in zip(range(1, len(row)), self.metrics): # none in training, nor where there are no targets
         if hasattr(m, 'accumulate'): row[i] = float(m.value)
     return row
 

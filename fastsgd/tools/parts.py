@@ -41,7 +41,7 @@ class Parts:
         if dl.batch_tfm or kind not in (DataLoader, MappedDataLoader): # what is drawn there is drawn for whole batches
             yield from self.cut(kind.batches(dl, order, first))
             return
-        if order is None: order = torch.arange(dl.n, device=dl.device)
+        if order is None: order = torch.arange(dl.n, device=None if kind is MappedDataLoader else dl.device)
         part, full = self.of(bs), dl.n//bs*bs
         places, rest = order[:full].view(-1, bs)[:, part].flatten(), order[full:]
         if len(rest) and not dl.drop_last: places = torch.cat([places, rest[self.of(len(rest))]])
@@ -72,9 +72,15 @@ def cut_batch(batch, places:slice):
     return [cut_batch(b, places) for b in batch] if isinstance(batch, (list, tuple)) else batch[places]
 
 def first_tensor(batch):
-    "The first tensor of a batch, however nested"
-    while not isinstance(batch, torch.Tensor): batch = next(iter(batch.values() if isinstance(batch, dict) else batch))
-    return batch
+    "The first tensor of a batch, however nested; raises `ValueError` if there is none"
+    found = next(_tensors(batch), None)
+    require(found is not None, 'a batch must have a tensor in it, to be shared among processes')
+    return found
+
+def _tensors(batch):
+    if isinstance(batch, torch.Tensor): yield batch
+    parts = batch.values() if isinstance(batch, dict) else batch if isinstance(batch, (list, tuple)) else ()
+    for part in parts: yield from _tensors(part)
 
 # %% ../../nbs/tools/parts.ipynb #c18c0012
 def no_plain_mean(loss_func)->bool:

@@ -46,7 +46,7 @@ class Processes:
     def ask(self, f, *args, group=None):
         "Call a function of `torch.distributed`; an error says who's gone, if it's known"
         try: return f(*args, group=group or self.group)
-        except RuntimeError as e: raise ConnectionError(self.why()) from e
+        except RuntimeError as e: raise ConnectionError(self.why(300 if group else self.timeout)) from e
 
     def total(self, t): # in place
         "Add up a tensor over all processes"
@@ -92,11 +92,11 @@ def one_first(self:Processes):
     if not others: self.gather(None)
 
 @patch
-def why(self:Processes)->str:
+def why(self:Processes, waited:float)->str:
     "Why the others do not answer: an error that one of them has left word of, or what may have happened"
     with suppress(RuntimeError): # the place may be gone, too
         if self.store and self.store.check(['failed']): return self.store.get('failed').decode()
-    return f'another process was killed, or has not answered for {self.timeout:g} s: process {self.rank} ends, too'
+    return f'another process was killed, or has not answered for {waited:g} s: process {self.rank} ends, too'
 
 # %% ../../nbs/tools/processes.ipynb #a18c000d
 @patch
