@@ -177,6 +177,6 @@ def nets_for(
     for seed, shape in zip(seeds, shapes):
         require(shape == shapes[0], 'make_model must make networks of one shape, but that of seed '
                 f'{seeds[0]} is {shapes[0][0]}, and that of seed {seed} is {shape[0]}')
-    require(any(p.requires_grad for p in nets[0].parameters()), 'the network has no parameters to train')
+    require(any(p.requires_grad for p in nets[0].parameters()), 'the model has no parameters to train')
     require_stackable(deepcopy(nets[0]).to(xb.device).train(), xb)
     return [net.to(xb.device) for net in nets]
