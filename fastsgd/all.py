@@ -39,6 +39,8 @@ from fastsgd.tools.fastai_learner import *
 from fastsgd.tools.mapped import *
 from fastsgd.tools.calibration import *
 from fastsgd.tools.speed import *
+from fastsgd.tools.side import *
+from fastsgd.tools.many import *
 from fastsgd.tools.rebuild import *
 from fastsgd.tools.store import *
 from fastsgd.tools.checkpoints import *

@@ -54,6 +54,20 @@ def test_the_main_job_is_all_ten_digits(cli, tmp_path):
     assert 0 < facts['calibration']['ece'] < 0.03 and 0.5 < facts['calibration']['sure_from'] < 1
     assert facts['reading'] == {'dark': False, 'plain': True, 'size': [28, 28]}
 
+def test_a_small_step_goes_to_the_processor_and_says_why(cli, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True) # as if there were a card
+    status, out, err = cli(*small, '--epochs', '1')
+    assert (status, err) == (0, '')
+    assert '\ncpu (0.8 million multiplications in a step: quicker without the graphics card), simple_net, one' in out
+    assert '\ncpu (0.8 million' in cli(*small, '--epochs', '1', '--device', 'cpu')[1]
+    asked = cli(*small, '--epochs', '1', '--batch-size', '2000', '--device', 'cpu')[1]
+    assert '\ncpu, simple_net, one cycle' in asked # against the rule: no reason is made up
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a graphics card')
+def test_a_card_that_is_not_there(cli):
+    status, out, err = cli(*small, '--device', 'cuda')
+    assert status and "device 'cuda' cannot be used, here is: cpu (" in err and len(err.splitlines()) == 1
+
 @pytest.mark.parametrize('model', ('linear', 'mlp', 'small_cnn'))
 def test_other_models(cli, tmp_path, model):
     assert cli(*small[:4], '--model', model, '--epochs', '3')[0] == 0

@@ -123,10 +123,11 @@ def require_same(self:Processes, facts:dict):
             self.end_where('' if a == b else said)
 
 def pick_device(name):
-    "The device of that name, or the best there is"
-    try: return torch.Generator(name or ('cuda' if torch.cuda.is_available() else 'cpu')).device
-    except (RuntimeError, AssertionError, ImportError) as e:
-        raise ValueError(f'device {name!r} cannot be used here: {str(e).splitlines()[0]}') from None
+    "The device of that name; raises `ValueError` with what there is where it can't be had"
+    try: return torch.Generator(name).device
+    except (RuntimeError, AssertionError, ImportError, TypeError) as e:
+        here = ', '.join(['cpu', *(f'cuda:{i}' for i in range(torch.cuda.device_count()))])
+        raise ValueError(f'device {name!r} cannot be used, here is: {here} ({str(e).splitlines()[0]})') from None
 
 @patch
 def device(self:Processes, device)->torch.device:

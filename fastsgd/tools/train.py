@@ -28,7 +28,7 @@ from ..training import Epoch
 from . import callbacks # a learner then ends where the loss is not finite
 from .calibration import calibration_facts
 from .rebuild import of_kinds
-from .recipes import check_settings, default_settings, recipes, settings_for
+from .recipes import check_settings, default_settings, quicker_device, recipes, settings_for, told_device
 from .report import plot_report, printable
 from .checkpoints import checkpoints, facts_in, of_run
 from .distributed import DistributedCallback
@@ -135,7 +135,7 @@ def _tell_run(out, learn, digits, baseline, history, probs):
 def train_in(out, digits, s, device, **kwargs):
     "Measure the baseline, train with the settings `s`, and save the results in the folder `out`"
     asked = ', '.join(f"{k.replace('_', ' ')} {s[k]}" for k in ('epochs', 'lr', 'batch_size', 'seed'))
-    print(f"{printable(digits)}\n{device.type}, {s['model']}, {s['schedule']}, {asked}")
+    print(f"{printable(digits)}\n{told_device(s, device.type)}, {s['model']}, {s['schedule']}, {asked}")
     baseline = PixelSimilarity(rmse_distance).fit(*digits.train).accuracy(*digits.valid)
     print(f'Baseline (pixel similarity, RMSE): accuracy {baseline:.4f}\n')
     learn = make_learner(digits, s, device)
@@ -161,7 +161,7 @@ def fastsgd_train(
     lr:float=None, # Learning rate, the largest of one cycle (default: the model's own)
     batch_size:int=None, # Images in each step (default: the model's own)
     seed:int=None, # Seed of all random numbers (default: 42)
-    device:str=None, # Where to compute, such as cpu or cuda (default: a GPU if there is one)
+    device:str=None, # Where to compute, such as cpu or cuda (default: what is quicker)
     out:str=None, # New folder for the results (default: fastsgd_run, or fastsgd_run_2, ...)
     checkpoint_every:int=1, # Epochs between two checkpoints
     resume:str=None, # Folder of a run that was stopped, to go on with it
@@ -173,7 +173,7 @@ def fastsgd_train(
     asked = {k: v for k, v in given.items() if v is not None}
     with Processes().quiet() as all:
         s, resume = agreed_settings(all, asked, out, resume, checkpoint_every)
-        device = all.device(pick_device(device))
+        device = all.device(pick_device(device or quicker_device(s)))
         with all.one_first(): digits = read_images(s)
         with own_folder(Path(resume) if resume else new_folder(out)) if is_first() else nullcontext() as folder:
             train_in(all.gather(folder)[0], digits, s, device, every_epochs=checkpoint_every, resume=resume is not None)
