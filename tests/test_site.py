@@ -51,6 +51,12 @@ def test_headings_are_in_order(site):
         levels = [int(o) for o in re.findall(r'<h([1-6])\b', html(site/name))]
         assert levels.count(1) == 1 and all(b <= a + 1 for a, b in zip(levels, levels[1:])), (name, levels)
 
+def test_pictures_are_described(site):
+    for name in names(site):
+        for image in re.findall(r'<img\b[^>]*>', html(site/name)):
+            alt = re.search(r'alt="([^"]*)"', image)
+            assert alt and len(alt[1].split()) >= 5, (name, image)
+
 def test_no_directive_is_shown(site):
     for name in names(site): assert not re.search(r'#\| ?(export|hide|default_exp|fig-alt)', html(site/name)), name
 
