@@ -33,6 +33,8 @@ intersphinx_mapping = {name: (f'https://{at}/', None) for name, at in dict(
     python='docs.python.org/3', numpy='numpy.org/doc/stable', torch='docs.pytorch.org/docs/stable').items()
     } if tags.has('online') else {}  # noqa: F821 (given by Sphinx)
 
+linkcheck_ignore = [f'{at}/.*' for at in (blob, colab)] # they are where the project is, once it is there
+
 html_theme = 'furo'
 html_static_path = ['static']
 html_css_files, html_favicon = ['site.css'], 'static/icon.svg'

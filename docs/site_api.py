@@ -121,15 +121,17 @@ def comments(path):
 def row(*cells): return '| ' + ' | '.join(re.sub(r'\s+', ' ', c).replace('|', r'\|') for c in cells) + ' |'
 
 def table(name):
-    "What its docments say of its parameters, and of what it returns"
+    "What is said of its parameters, and of what it returns: types and docments, in the columns that are needed"
     node, says = name.maker, comments(name.path)
     args = [a for a in ast.walk(node.args) if isinstance(a, ast.arg) and a.arg not in ('self', 'cls')]
     args.sort(key=lambda a: (a.lineno, a.col_offset))
-    rows = [row(f'`{a.arg}`', type_of(a.annotation, name.path), says.get(a.end_lineno, '')) for a in args]
+    rows = [(f'`{a.arg}`', type_of(a.annotation, name.path), says.get(a.end_lineno, '')) for a in args]
     last = max([node.lineno, *(a.end_lineno for a in args)])
     after = next((says[i] for i in range(node.body[0].lineno - 1, last, -1) if i in says), '')
-    if node.returns or after: rows.append(row('*returns*', type_of(node.returns, name.path), after))
-    return '\n'.join(['| parameter | type | what it is |', '| --- | --- | --- |', *rows]) if rows else ''
+    rows.append(('*returns*', type_of(node.returns, name.path), after))
+    rows = [r for r in rows if any(r[1:])]
+    columns = [c for c in zip(('parameter', 'type', 'what it is'), ('---',)*3, *rows) if any(c[2:])]
+    return '\n'.join(map(row, *columns)) if rows else ''
 
 def described(name, blob):
     "One name as Sphinx takes it, in MyST's Markdown"

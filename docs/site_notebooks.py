@@ -51,7 +51,8 @@ def code(cell, docname, blob):
     if 'fig-alt' in says: options['image'] = dict(alt=says['fig-alt'])
     if 'answer' in tags:
         tags = tags - {'hide-input'} | {'hide-cell'}
-        options['code_prompt_show'] = options['code_prompt_hide'] = 'The answer'
+        number = re.match(r'# (\d+)\. ', shown)
+        options['code_prompt_show'] = options['code_prompt_hide'] = f'Answer {number[1]}' if number else 'The answer'
     elif folded(cell): tags.add('hide-input')
     if says.get('echo') == 'false': tags = tags - {'hide-input'} | {'remove-input'}
     outputs = [o for o in (output(o, docname, blob) for o in cell['outputs']) if o]

@@ -67,9 +67,8 @@ def below_title(app, docname, cells):
     "Where this notebook stands, how long it takes, and where it can be had"
     course, file = story(app), f'nbs/{docname}.ipynb'
     place = [f'Notebook {course.index(docname) + 1} of {len(course)}'] if docname in course else []
-    parts = [*place, f'about {notebooks.minutes(cells)} minutes', f'[open it in Colab]({app.config.colab}/{file})',
-             f'[the file]({app.config.blob}/{file})']
-    return '{.place}\n' + ' · '.join(parts)
+    buttons = f'[Open in Colab]({app.config.colab}/{file}) [The file]({app.config.blob}/{file})'
+    return '{.place}\n' + ' · '.join([*place, f'about {notebooks.minutes(cells)} minutes']) + ' ' + buttons
 
 def front(app):
     "What stands below the title of the front page: ways in, and a network that learns"

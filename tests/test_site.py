@@ -1,4 +1,5 @@
 "The site: it builds without a warning, every page loads and asks nobody, search finds, what moves moves"
+import configparser
 import functools
 import http.server
 import re
@@ -6,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -64,6 +66,16 @@ def test_nothing_comes_from_elsewhere(site):
     asked = r'<(?:script|img|iframe)\b[^>]*\bsrc="(?:https?:)?//|<link\b[^>]*"stylesheet"[^>]*href="(?:https?:)?//'
     for name in names(site): assert not re.search(asked, html(site/name)), name
 
+def test_no_link_within_the_site_is_dead(site):
+    anchors = {name: set(re.findall(r'\bid="([^"]+)"', html(site/name))) for name in names(site)}
+    for name in names(site):
+        for to in set(re.findall(r'<a\b[^>]*\bhref="([^"]*)"', html(site/name))):
+            if re.match(r'\w+:', to) or to in ('#', ''): continue
+            to, _, anchor = unquote(to).partition('#')
+            at = (site/name).parent.joinpath(to).resolve() if to else site/name
+            assert at.exists(), (name, to)
+            assert not anchor or anchor in anchors[at.relative_to(site.resolve()).as_posix()], (name, to, anchor)
+
 def test_pages_of_the_story_are_light(site):
     for name in story:
         page = site/f'{name}.html'
@@ -75,6 +87,13 @@ def test_notebooks_can_be_had(site):
     page = html(site/'03_slopes.html')
     for o in ('Notebook 4 of', 'colab.research.google.com/github/', '/blob/main/nbs/03_slopes.ipynb', 'minutes'):
         assert o in page
+
+def test_addresses_are_those_of_the_settings(site):
+    config = configparser.ConfigParser(delimiters=['='])
+    config.read(root/'settings.ini', encoding='utf-8')
+    cfg = config['DEFAULT']
+    readme = (root/'README.md').read_text(encoding='utf-8')
+    assert f"({cfg['doc_host']}{cfg['doc_baseurl']})" in readme and f"git+{cfg['git_url']}`" in readme
 
 # --- in a browser ----------------------------------------------------------------------------------
 
