@@ -6,6 +6,7 @@ import site_api as api
 import site_notebooks as notebooks
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx import addnodes
 from sphinx.project import Project
 from sphinx.util.images import get_image_size
 
@@ -53,6 +54,8 @@ def make_pages(app):
     for names in found.values():
         for n in [m for name in names for m in (name, *name.methods, *(o.before for o in name.methods if o.before))]:
             app.taught.setdefault((n.notebook, n.cell), {})[n.name] = n.full
+    app.homes = {}
+    for n in sum(found.values(), []): app.homes.setdefault(n.name, n.full)
     pages = {api.docname(m): api.module_page(m, names, blob) for m, names in found.items()}
     pages['api/index'] = api_index(found)
     pages['tools/index'] = shelf(nbs, 'tools', 'Tools', 'The practical part, a notebook for each job.')
@@ -98,6 +101,18 @@ def lazy(app, doctree):
         size = get_image_size(Path(app.srcdir)/image['uri'])
         if size and 'width' not in image: image['width'], image['height'] = map(str, size)
 
+def link_names(app, doctree):
+    "Where a page says a public name for the first time, it leads to what the name does"
+    homes, seen = app.homes, {n.astext() for n in doctree.findall(addnodes.desc_name)}
+    for said in list(doctree.findall(nodes.literal)):
+        name = said.astext().removesuffix('()')
+        if name not in homes or name in seen or not isinstance(said.parent, nodes.paragraph): continue
+        seen.add(name)
+        to = dict(refdomain='py', reftype='obj', reftarget=homes[name], refdoc=app.env.docname, refexplicit=True)
+        link = addnodes.pending_xref('', **to, refwarn=True)
+        said.replace_self(link)
+        link += said
+
 # --- formulas and the playground -------------------------------------------------------------------
 
 def inline_math(self, node):
@@ -121,5 +136,6 @@ def setup(app):
     app.connect('builder-inited', make_pages)
     app.connect('source-read', read_source)
     app.connect('doctree-read', lazy)
+    app.connect('doctree-read', link_names)
     app.connect('build-finished', add_playground)
     return dict(parallel_read_safe=True, parallel_write_safe=True)

@@ -167,3 +167,36 @@ def test_a_reader_with_a_phone_comes_from_the_front_page_to_the_slopes(reader):
     for title in ('Pixel similarity', 'A weight for every pixel', 'Slopes'):
         page.locator('a.next-page').click()
         assert page.locator('h1').inner_text().startswith(title)
+
+contrast = '''() => {
+  const rgb = s => s.match(/[\\d.]+/g).map(Number)
+  const bright = c => c.slice(0, 3).map(v => v/255).map(v => v > 0.04 ? ((v + 0.055)/1.055)**2.4 : v/12.92)
+    .reduce((sum, v, i) => sum + v*[0.2126, 0.7152, 0.0722][i], 0.05)
+  const ground = e => {
+    const c = rgb(getComputedStyle(e).backgroundColor)
+    return (c[3] ?? 1) > 0.5 || !e.parentElement ? c : ground(e.parentElement)
+  }
+  const faint = e => {
+    const style = getComputedStyle(e), [a, b] = [bright(rgb(style.color)), bright(ground(e))]
+    return Math.max(a, b)/Math.min(a, b) < (parseFloat(style.fontSize) >= 24 ? 3 : 4.5)
+  }
+  const said = [...document.querySelectorAll('body *:not(script, style, noscript)')].filter(e => e.checkVisibility()
+    && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
+  return [said.length, said.filter(faint).map(e => e.outerHTML.slice(0, 80))]
+}''' # WCAG's ratio for each element with text: how many there are, and those that are too faint
+
+@pytest.mark.parametrize('scheme', ('light', 'dark'))
+def test_text_is_easy_to_see(reader, scheme):
+    for name in ('index', '03_slopes', '12_recorder', '17_recap', 'api/learner', 'genindex'):
+        page = reader(f'{name}.html')
+        page.emulate_media(color_scheme=scheme)
+        many, faint = page.evaluate(contrast)
+        assert many > 50 and faint == [], name
+
+def test_the_keyboard_skips_the_menu(reader):
+    page = reader('03_slopes.html')
+    page.keyboard.press('Tab')
+    assert page.locator(':focus').inner_text() == 'Skip to content'
+    page.keyboard.press('Enter')
+    page.keyboard.press('Tab')
+    assert page.locator('article').evaluate('e => e.contains(document.activeElement)')
