@@ -153,7 +153,13 @@ def test_a_moving_figure_moves(reader):
     page.wait_for_timeout(500)
     assert frame.locator('body').inner_text() != before
 
-@pytest.mark.parametrize('width', (400, 1280))
+def test_code_of_the_story_needs_no_scrolling(reader):
+    for name in story:
+        page = reader(f'{name}.html') # 1,280 pixels wide
+        wide = 'e => e.filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth).map(e => e.textContent)'
+        assert page.locator('div.highlight pre').evaluate_all(wide) == [], name
+
+@pytest.mark.parametrize('width', (400, 1024, 1280))
 @pytest.mark.parametrize('name', 'index 03_slopes 17_recap api/learner api/index tools/photo genindex'.split())
 def test_pages_fit_their_width(reader, name, width):
     page = reader(f'{name}.html')
