@@ -23,7 +23,7 @@ setup(
     package_data={'fastsgd.data': ['figures/*'], 'fastsgd.tools': ['page/*']},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(),
-    extras_require={o: cfg[f'{o}_requirements'].split() for o in ('dev', 'bench', 'parquet')},
+    extras_require={o: cfg[f'{o}_requirements'].split() for o in ('dev', 'bench', 'docs', 'parquet')},
     entry_points={'console_scripts': cfg['console_scripts'].split(),
                   'nbdev': [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"]},
     long_description=Path('README.md').read_text(encoding='utf-8'), long_description_content_type='text/markdown',
