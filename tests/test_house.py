@@ -221,6 +221,15 @@ def test_stored_outputs_are_clean(nb):
     assert len(set(ids)) == len(ids)
 
 @needs_nbs
+@each([*notebooks, nbs/'index.ipynb'])
+def test_pictures_are_described(nb):
+    for c in code_cells(nb):
+        if re.search(r'^#\| hide\b', source(c), re.M): continue
+        kinds = {kind for o in c['outputs'] for kind in o.get('data', {})}
+        if {'image/png', 'image/jpeg'} & kinds:
+            assert re.search(r'^#\| fig-alt: \S', source(c), re.M), f'no line #| fig-alt: ... in {c["id"]} of {nb.name}'
+
+@needs_nbs
 @each(story)
 def test_ends_with_exercises_and_hidden_answers(nb):
     asked = re.search(r'^## Try it\n\n(.*?)(?:\n\n|\Z)', text(nb), re.M | re.S)[1]
