@@ -66,11 +66,12 @@ def unfilter(
     return x
 
 # %% ../../nbs/data/plain_png.ipynb #58f90023
-_how = os.O_RDONLY | getattr(os, 'O_BINARY', 0) | getattr(os, 'O_NONBLOCK', 0) # a pipe would be waited for
+_how = os.O_RDONLY | getattr(os, 'O_BINARY', 0)
 
 def _bytes(file):
-    try: at = os.open(file, _how)
-    except OSError: return b''
+    try: at = os.open(file, _how) if os.path.isfile(file) else None # a pipe would be waited for
+    except (OSError, TypeError): return b''
+    if at is None: return b''
     try: return os.read(at, 2**16) # a longer one isn't whole then
     except OSError: return b''
     finally: os.close(at)

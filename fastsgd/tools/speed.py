@@ -13,6 +13,7 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 from ..backprop import mnist_loss_slope
 from ..callback import Callback
 from ..data.checks import one_label_each, require
@@ -44,12 +45,14 @@ def loss_and_slope(
     "What a loss is, and how fast it changes with each score"
     preds = preds.detach()
     f, options = (loss_func.func, loss_func.keywords) if isinstance(loss_func, partial) else (loss_func, {})
-    if f in _slopes and {*options} <= {'label_smoothing'} and not getattr(loss_func, 'args', ()):
-        try: return _slopes[f](preds, *targs, **options)
+    known = next((slope for k, slope in _slopes.items() if k is f), None)
+    smooths = f is F.cross_entropy and {*options} == {'label_smoothing'} and 0 <= options['label_smoothing'] <= 1
+    if known and (smooths or not options) and not getattr(loss_func, 'args', ()):
+        try: return known(preds, *targs, **options)
         except (ValueError, RuntimeError): pass # what is unusual or wrong is for the loss itself to deal with
     with torch.enable_grad():
-        preds = preds.clone().requires_grad_()
-        loss = loss_func(preds, *targs)
+        preds.requires_grad_()
+        loss = loss_func(preds.clone(), *targs) # it may write into its own
         return loss.detach(), torch.autograd.grad(loss, preds)[0]
 
 # %% ../../nbs/tools/speed.ipynb #59cabdea
@@ -71,53 +74,67 @@ def faster_in_bf16(
 )->bool:
     "Is `w@a` faster with 16-bit numbers here? Tried once for each pair of shapes"
     emulated = a.device.type == 'cpu' and torch.backends.cpu.get_cpu_capability() == 'AVX2'
-    return not emulated and _trial(a.device, w.shape, a.t().shape)
+    return not emulated and a.numel() > 0 and _trial(a.device, w.shape, a.t().shape)
 
 # %% ../../nbs/tools/speed.ipynb #c008acae
 # what each activation does in place, and its slope, told from its own result
 _acts = {nn.ReLU: (torch.Tensor.relu_, torch.sign), nn.Sigmoid: (torch.Tensor.sigmoid_, lambda a: a*(1 - a)),
          nn.Tanh: (torch.Tensor.tanh_, lambda a: 1 - a*a)}
 
-_steps = '__call__', 'do_one_batch', 'step', 'zero_grad' # what a subclass of Learner may do in its own way
+def _is_plain(m): # nobody listens to it, or computes its weights
+    hooks = [m._forward_hooks, m._forward_pre_hooks, m._backward_hooks, *(p._backward_hooks for p in m.parameters())]
+    own = [k for k in ('weight', 'bias') if hasattr(m, k) and k not in m._parameters]
+    return not any(hooks) and not own and 'forward' not in vars(m)
 
 class BackpropByHand(Callback):
     "Trains a plain multi-layer network without autograd: the same gradients to rounding, sooner"
-    order = 20
+    order, a, delta = 20, None, None
     def __init__(self,
         bf16:bool=None, # Multiply 16-bit numbers (bfloat16)? If `None`, where a trial shows that it's faster
-    ): self.bf16 = bf16
+    ): self.bf16 = self.low = bf16
 
     def before_fit(self):
-        require(not any(isinstance(cb, MixedPrecision) for cb in self.cbs),
-                'backpropagation by hand has 16 bits of its own: leave out MixedPrecision or BackpropByHand')
-        parts = list(self.model) if isinstance(self.model, nn.Sequential) else [self.model]
+        kind, model = type(self.learn), self.model
+        low = any(isinstance(cb, MixedPrecision) for cb in self.cbs) or torch.is_autocast_enabled(self.device.type)
+        require(not low, 'backpropagation by hand has 16 bits of its own: leave out MixedPrecision or BackpropByHand')
+        for k in ('predict_batch', 'get_loss', 'backward'):
+            alone = getattr(vars(self.learn)[k], '__self__', None) is self and getattr(kind, k) is getattr(Learner, k)
+            require(alone, f'backpropagation by hand has its own {k}, and so has another callback or your Learner')
+        parts = list(model) if type(model) is nn.Sequential else [model]
         kinds = [type(p) for p in parts]
         require(len(parts) % 2 and {*kinds[::2]} == {nn.Linear} and {*kinds[1::2]} <= {*_acts},
                 'backpropagation by hand needs linear layers with ReLU, sigmoid or tanh between them, '
                 f"not {', '.join(k.__name__ for k in kinds)}: leave the callback out")
-        self.layers, self.low = list(zip(parts[::2], [*map(_acts.get, kinds[1::2]), None])), self.bf16
-        self.dtype, places = parts[0].weight.dtype, [p.data_ptr() for layer in parts[::2] for p in layer.parameters()]
-        own = {k for k in _steps for kind in [type(self.learn)] if getattr(kind, k) is not getattr(Learner, k)}
-        self.usual = not own and len({*places}) == len(places) # no layer is used twice
+        require(all(map(_is_plain, {model, *parts})), 'backpropagation by hand passes by hooks, pruning and the like')
+        self.layers, self.dtype = list(zip(parts[::2], [*map(_acts.get, kinds[1::2]), None])), parts[0].weight.dtype
+        self.look_at_step()
+
+    def after_fit(self): self.a = self.delta = self.known = None # nothing of the last batch stays behind
+    def state_dict(self): return {'low': self.low} # a run that is resumed goes on in the same way
+    def load_state_dict(self, state): self.low = state['low']
 
     def product(self, a, b): return (a.bfloat16()@b.bfloat16()).to(self.dtype) if self.low else a@b
 
     def predict_batch(self):
         if not self.training: return Learner.predict_batch(self.learn)
-        a, self.a = self.xb[0].t(), [] # what goes into each layer
+        a, self.a = self.xb[0].detach(), [] # what goes into each layer
+        require(len(self.xb) == 1 and a.ndim == 2, 'backpropagation by hand needs batches of one tensor [n, inputs]')
+        a = a.t().to(self.dtype) if a.dtype is torch.bfloat16 else a.t()
         if self.low is None: self.low = faster_in_bf16(self.layers[0][0].weight, a)
         for layer, act in self.layers:
-            self.a.append(a := a.to(torch.bfloat16 if self.low else self.dtype))
+            self.a.append(a.bfloat16() if self.low else a)
             z = self.product(layer.weight.detach(), a)
             if layer.bias is not None: z += layer.bias.detach()[:, None]
             a = act[0](z) if act else z
-        self.learn.pred = z.t().contiguous() # small, and what comes next is twice as fast on it
+        self.learn.pred = self.known = z.t().contiguous() # small, and what comes next is twice as fast on it
 
     def get_loss(self):
         if not self.training: return Learner.get_loss(self.learn)
-        self.learn.loss, self.delta = loss_and_slope(self.loss_func, self.pred, *self.yb)
+        require(self.pred is self.known, _unseen)
+        self.learn.loss, self.delta = self.known = loss_and_slope(self.loss_func, self.pred, *self.yb)
 
     def backward(self):
+        require(self.loss is self.known[0] and not hasattr(self.loss, 'loss_grad'), _unseen)
         delta, lr = self.delta.t(), self.lr_of_plain_step()
         if lr is not None: self.learn.step = self.skip_step
         for i, (layer, _) in reversed(list(enumerate(self.layers))):
@@ -127,20 +144,32 @@ class BackpropByHand(Callback):
             elif w.requires_grad: give(w, self.product(d, a), lr)
             if b is not None and b.requires_grad: give(b, d.sum(1), lr)
 
+_unseen = 'a callback has changed predictions or loss, which backpropagation by hand cannot follow: leave one out'
+
 def give(p, g, lr=None):
     "Add a gradient to a parameter's own; or, given a learning rate, take the step"
     if lr is not None: p.detach().sub_(g, alpha=lr)
     else: p.grad = g if p.grad is None else p.grad.add_(g)
 
 # %% ../../nbs/tools/speed.ipynb #878f3bcc
-_hooks = '_optimizer_step_pre_hooks', '_optimizer_step_post_hooks' # PyTorch's, for who wants to know of steps
+def _methods(): return [SGD.step, SGD.update, SGD.zero_grad, Learner.step, Learner.zero_grad, Learner.do_one_batch]
+_as_taught = _methods()
+
+@patch
+def look_at_step(self:BackpropByHand):
+    "Note whether a step is what it is in the story: nothing is patched, and no two layers share their weights"
+    places = [p.data_ptr() for layer, _ in self.layers for p in layer.parameters()]
+    self.usual = type(self.learn) is Learner and _methods() == _as_taught and len({*places}) == len(places)
+
 @patch
 def lr_of_plain_step(self:BackpropByHand):
     "The learning rate, if all that happens to a gradient is that `lr` times it is subtracted; else `None`"
-    opt, listeners = self.opt, self.learn.listeners[True]
-    changed = any(k in vars(o) for o in (self.learn, opt) for k in ('step', 'update', 'zero_grad'))
-    if changed or not self.usual or type(opt) is not SGD or any(getattr(opt, k) for k in _hooks): return None
-    if any(listeners[e] for e in ('after_backward', 'before_step', 'after_step')): return None
+    opt, learn = self.opt, self.learn
+    if type(opt) is not SGD or not self.usual or len(opt.param_groups) > 1: return None
+    if any(k in vars(o) for o in (learn, opt) for k in ('step', 'update', 'zero_grad', 'do_one_batch')): return None
+    if any(learn.listeners[True][e] for e in ('after_backward', 'before_step', 'after_step')): return None
+    if opt._optimizer_step_pre_hooks or opt._optimizer_step_post_hooks: return None # who wants to know of steps
+    if _global_optimizer_pre_hooks or _global_optimizer_post_hooks: return None
     group = opt.param_groups[0]
     ours = [p for layer, _ in self.layers for p in (layer.weight, layer.bias) if p is not None and p.requires_grad]
     if group['mom'] or group['wd'] or any(p.grad is not None for p in ours): return None
