@@ -101,7 +101,7 @@ def standardized(digits):
     return [((x - mean)/std, y) for x, y in (digits.train, digits.valid)]
 
 def to_98(quick):
-    """A plain multi-layer network, as in `tools/speed`: the 330 pixels with most ink, 256 hidden units, two epochs of
+    """A plain multi-layer network, as in `tools/speed`: the 330 pixels with most ink, 288 hidden units, two epochs of
     one cycle, Nesterov momentum, label smoothing"""
     digits = get_digits()
     if digits.source != 'mnist': return [], ['time to 98 % is measured on MNIST only, which is not here']
@@ -110,10 +110,10 @@ def to_98(quick):
     def train(seed):
         torch.manual_seed(seed)
         dls, smoothed = DataLoaders(DataLoader(split, 256, shuffle=True)), partial(F.cross_entropy, label_smoothing=0.1)
-        learn = Learner(dls, simple_net(330, 256, 10), smoothed, opt_func=partial(SGD, mom=0.9, nesterov=True))
-        learn.fit(2, 0.4, cbs=[BackpropByHand(), ParamScheduler({'lr': combined_cos(0.35, 0.4/25, 0.4, 0.)})])
+        learn = Learner(dls, simple_net(330, 288, 10), smoothed, opt_func=partial(SGD, mom=0.9, nesterov=True))
+        learn.fit(2, 0.28, cbs=[BackpropByHand(), ParamScheduler({'lr': combined_cos(0.35, 0.28/25, 0.28, 0.)})])
         return learn.model
-    return to_goal(quick, 0.98, 'fastsgd_by_hand, 330-256-10, two epochs', train, valid)
+    return to_goal(quick, 0.98, 'fastsgd_by_hand, 330-288-10, two epochs', train, valid)
 
 def to_99(quick):
     "A small convolutional network, as in `tools/speed`: 8 and 24 kernels, one epoch of one cycle, AdamW, smoothing"

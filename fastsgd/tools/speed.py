@@ -6,8 +6,9 @@
 __all__ = ['loss_and_slope', 'faster_in_bf16', 'BackpropByHand', 'give', 'CompiledStep']
 
 # %% ../../nbs/tools/speed.ipynb #763066b3
-import time
+import timeit
 from functools import cache, partial
+from inspect import unwrap
 
 import torch
 from fastcore.basics import patch
@@ -59,13 +60,7 @@ def loss_and_slope(
 @cache
 def _trial(device, w_shape, a_shape):
     w, a = torch.ones(w_shape, device=device), torch.ones(a_shape, device=device).t()
-    def seconds(w, a):
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            (w@a)[0, 0].item() # asking for a number makes a graphics card finish
-            times.append(time.perf_counter() - start)
-        return min(times)
+    def seconds(w, a): return min(timeit.repeat(lambda: (w@a)[0, 0].item(), number=1, repeat=5)) # asking: it's done
     return seconds(w.bfloat16(), a.bfloat16()) < 0.9*seconds(w, a)
 
 def faster_in_bf16(
@@ -152,27 +147,28 @@ def give(p, g, lr=None):
     else: p.grad = g if p.grad is None else p.grad.add_(g)
 
 # %% ../../nbs/tools/speed.ipynb #878f3bcc
-def _methods(): return [SGD.step, SGD.update, SGD.zero_grad, Learner.step, Learner.zero_grad, Learner.do_one_batch]
+def _methods(): # as they were written: PyTorch wraps some
+    return [*map(unwrap, (SGD.step, SGD.update, SGD.zero_grad, Learner.step, Learner.zero_grad, Learner.do_one_batch))]
 _as_taught = _methods()
 
 @patch
 def look_at_step(self:BackpropByHand):
     "Note whether a step is what it is in the story: nothing is patched, and no two layers share their weights"
-    places = [p.data_ptr() for layer, _ in self.layers for p in layer.parameters()]
-    self.usual = type(self.learn) is Learner and _methods() == _as_taught and len({*places}) == len(places)
+    places, kind = [p.data_ptr() for layer, _ in self.layers for p in layer.parameters()], type(self.learn)
+    self.usual = kind is Learner and _methods() == _as_taught and len({*places}) == len(places)
 
 @patch
 def lr_of_plain_step(self:BackpropByHand):
     "The learning rate, if all that happens to a gradient is that `lr` times it is subtracted; else `None`"
     opt, learn = self.opt, self.learn
-    if type(opt) is not SGD or not self.usual or len(opt.param_groups) > 1: return None
+    if type(opt) is not SGD or not self.usual: return None
+    group, *others = opt.param_groups
     if any(k in vars(o) for o in (learn, opt) for k in ('step', 'update', 'zero_grad', 'do_one_batch')): return None
     if any(learn.listeners[True][e] for e in ('after_backward', 'before_step', 'after_step')): return None
     if opt._optimizer_step_pre_hooks or opt._optimizer_step_post_hooks: return None # who wants to know of steps
     if _global_optimizer_pre_hooks or _global_optimizer_post_hooks: return None
-    group = opt.param_groups[0]
     ours = [p for layer, _ in self.layers for p in (layer.weight, layer.bias) if p is not None and p.requires_grad]
-    if group['mom'] or group['wd'] or any(p.grad is not None for p in ours): return None
+    if others or group['mom'] or group['wd'] or any(p.grad is not None for p in ours): return None
     return group['lr'] if {*map(id, ours)} == {*map(id, group['params'])} else None
 
 @patch
