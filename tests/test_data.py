@@ -147,7 +147,7 @@ print(json.dumps([(digits.train.x*255).round().int().tolist(), digits.train.y.to
     assert x == np.broadcast_to(np.array(greys_of_folder)[:, None, None], (4, 28, 28)).tolist()
 
 @pytest.mark.skipif(not hasattr(signal, 'SIGKILL'), reason='no SIGKILL on this system')
-@pytest.mark.parametrize('victim,call', [('folders.read_gray', 1500), ('cache.os.fsync', 1)])
+@pytest.mark.parametrize('victim,call', [('folders.read_plain', 1), ('cache.os.fsync', 1)])
 def test_killed_while_loading(victim, call, tmp_path):
     path, pngs = tmp_path/'many', [image_bytes(grey(value)) for value in range(250)]
     for half, label, n in (('train', 3, 1500), ('train', 7, 1000), ('valid', 3, 250), ('valid', 7, 250)):
