@@ -16,7 +16,7 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from ..data.chance import random_state
 from ..data.checks import require
 from ..dataloader import to_device
-from .speed import _acts, loss_and_slope
+from .speed import loss_and_slope, no_hooks, plain_layers
 
 # %% ../../nbs/tools/side.ipynb #466cb348
 class SideBySide:
@@ -94,19 +94,16 @@ class PlainSideBySide(SideBySide):
     "Plain multi-layer networks side by side: the backward pass by hand, in few, large products"
     def __init__(self, nets, loss_func):
         super().__init__(nets, loss_func)
-        parts = list(nets[0].named_children()) or [('', None)]
-        names = [f'{k}.' if k else '' for k, _ in parts[::2]]
-        acts = [*(_acts[type(part)] for _, part in parts[1::2]), None]
-        self.layers = [(f'{k}weight', f'{k}bias', act) for k, act in zip(names, acts)]
+        names = [f'{k}.' for k, _ in nets[0].named_children()][::2] or [''] # a layer alone has no name
+        self.layers = [(f'{k}weight', f'{k}bias', act) for k, (_, act) in zip(names, plain_layers(nets[0]))]
         def by_autograd(*args): return grad_and_value(loss_func)(*args)[::-1]
         self.ways = [vmap(partial(loss_and_slope, loss_func)), vmap(by_autograd), self.losses_in_turn]
 
     @staticmethod
     def fits(net): # Is it such a network?
-        parts = list(net) if type(net) is nn.Sequential else [net]
-        kinds = [type(p) for p in parts]
-        return (len(parts) % 2 and {*kinds[::2]} == {nn.Linear} and {*kinds[1::2]} <= {*_acts}
-                and len({*parts[::2]}) == len(parts[::2])) # the same one twice has one set of weights
+        layers = [layer for layer, _ in plain_layers(net) or ()]
+        twice = len({*layers}) < len(layers) # the same one twice has one set of weights
+        return bool(layers) and not twice and all(map(no_hooks, net.modules()))
 
     def activations(self, xb): # `[orders, n, inputs]`
         "What comes into each layer, and at last what comes out, in columns `[networks, units, n]`"
