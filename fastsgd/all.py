@@ -38,6 +38,7 @@ from fastsgd.tools.fastai import *
 from fastsgd.tools.fastai_learner import *
 from fastsgd.tools.mapped import *
 from fastsgd.tools.calibration import *
+from fastsgd.tools.slopes import *
 from fastsgd.tools.speed import *
 from fastsgd.tools.side import *
 from fastsgd.tools.many import *

@@ -63,11 +63,13 @@ def one_of(name:str, value, known):
 
 def same_shape(preds, targs):
     "Check that predictions and targets have one shape; raises `ValueError`"
-    require(preds.shape == targs.shape, 'predictions and targets must have the same shape, '
-            f'got {list(preds.shape)} and {list(targs.shape)}')
+    if preds.shape == targs.shape: return # asked in each batch: no sentence is written unless it's needed
+    raise ValueError('predictions and targets must have the same shape, '
+                     f'got {list(preds.shape)} and {list(targs.shape)}')
 
 def one_label_each(preds, targs):
     "Check that there are scores `[n, 2 or more labels]` and int64 labels `[n]`; raises `ValueError`"
     fit = preds.ndim == 2 and preds.shape[1] > 1 and targs.shape == preds.shape[:1]
-    require(fit and str(targs.dtype) == 'torch.int64', 'expected predictions [n, 2 or more labels] and int64 labels '
-            f'[n], got {list(preds.shape)} and {targs.dtype} {list(targs.shape)}')
+    if fit and str(targs.dtype) == 'torch.int64': return
+    raise ValueError('expected predictions [n, 2 or more labels] and int64 labels [n], '
+                     f'got {list(preds.shape)} and {targs.dtype} {list(targs.shape)}')

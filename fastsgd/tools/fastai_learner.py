@@ -70,7 +70,8 @@ def create_opt(self:Learner):
 def one_batch(self:Learner, i, b=None):
     "Predict and measure batch `i`, which is `b`, or the one batch given; in training, also take a step"
     if b is not None: self.iter, i = i, to_device(b, self.device)
-    self.batch_of_names(i) if isinstance(i, Mapping) else self._orig_one_batch(i)
+    own = type(i) is not tuple and isinstance(i, Mapping) # what is asked in each batch had better be quick
+    self.batch_of_names(i) if own else self._orig_one_batch(i)
 @patch
 def batch_of_names(self:Learner, batch):
     "A batch that is a dictionary: whoever replaces `predict_batch` and `get_loss` finds it in `learn.batch`"

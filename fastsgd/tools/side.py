@@ -16,7 +16,7 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from ..data.chance import random_state
 from ..data.checks import require
 from ..dataloader import to_device
-from .speed import loss_and_slope, no_hooks, plain_layers
+from .slopes import loss_and_slope, no_hooks, plain_layers
 
 # %% ../../nbs/tools/side.ipynb #466cb348
 class SideBySide:
