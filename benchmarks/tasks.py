@@ -7,10 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import nn
 from torch.nn import functional as F
-from fastsgd.all import (SGD, DataLoader, DataLoaders, Learner, ParamScheduler, accuracy, combined_cos, get_digits,
-                         simple_net, small_cnn, validate_epoch)
+from fastsgd.all import (SGD, DataLoader, DataLoaders, Learner, ParamScheduler, StepsInARow, accuracy, combined_cos,
+                         get_digits, simple_net, small_cnn, validate_epoch)
 from fastsgd.tools.playground import playground
-from fastsgd.tools.speed import BackpropByHand
 from .measure import middle, side_by_side, timed
 from .work import chapter, make_images, one_epoch
 
@@ -53,13 +52,13 @@ def training(work, names, rounds):
     return [row(work.name, n, t, middle(times[first]), said[n]) for n, t in times.items()], notes
 
 def chapter_network(quick):
-    names = ('fastsgd_by_hand fastsgd_learner bare_loop torch_dataloader fastai_on_fastsgd lightning_trainer '
-             'fastai_learner').split()
+    names = ('fastsgd_in_a_row fastsgd_by_hand fastsgd_learner bare_loop torch_dataloader fastai_on_fastsgd '
+             'lightning_trainer fastai_learner').split()
     return training(chapter(5 if quick else 40), names, 3 if quick else 5)
 
 def an_epoch(quick):
-    names = ('bare_loop fastsgd_by_hand fastsgd_learner torch_dataloader fastai_on_fastsgd lightning_trainer '
-             'fastai_learner sklearn_mlp jax_scan keras_on_jax').split()
+    names = ('bare_loop fastsgd_in_a_row fastsgd_by_hand fastsgd_learner torch_dataloader fastai_on_fastsgd '
+             'lightning_trainer fastai_learner sklearn_mlp jax_scan keras_on_jax').split()
     return training(one_epoch(), names, 3 if quick else 7)
 
 def convolutions(quick):
@@ -100,35 +99,46 @@ def standardized(digits):
     mean, std = digits.train.x.mean(), digits.train.x.std()
     return [((x - mean)/std, y) for x, y in (digits.train, digits.valid)]
 
-def to_98(quick):
+def plain_sprint(digits):
     """A plain multi-layer network, as in `tools/speed`: the 330 pixels with most ink, 288 hidden units, two epochs of
     one cycle, Nesterov momentum, label smoothing"""
-    digits = get_digits()
-    if digits.source != 'mnist': return [], ['time to 98 % is measured on MNIST only, which is not here']
     kept = F.pad(digits.train.x.mean(0)[4:24, 4:24], (4, 4, 4, 4)).flatten().topk(330).indices.sort().values
     split, valid = [(x.flatten(1)[:, kept], y) for x, y in standardized(digits)]
-    def train(seed):
+    def train(seed, device='cpu'):
         torch.manual_seed(seed)
-        dls, smoothed = DataLoaders(DataLoader(split, 256, shuffle=True)), partial(F.cross_entropy, label_smoothing=0.1)
-        learn = Learner(dls, simple_net(330, 288, 10), smoothed, opt_func=partial(SGD, mom=0.9, nesterov=True))
-        learn.fit(2, 0.28, cbs=[BackpropByHand(), ParamScheduler({'lr': combined_cos(0.35, 0.28/25, 0.28, 0.)})])
+        dl = DataLoader(split, 256, shuffle=True, device=device)
+        smoothed = partial(F.cross_entropy, label_smoothing=0.1)
+        learn = Learner((dl, None), simple_net(330, 288, 10).to(device), smoothed,
+                        opt_func=partial(SGD, mom=0.9, nesterov=True))
+        learn.fit(2, 0.28, cbs=[StepsInARow(), ParamScheduler({'lr': combined_cos(0.35, 0.28/25, 0.28, 0.)})])
         return learn.model
-    return to_goal(quick, 0.98, 'fastsgd_by_hand, 330-288-10, two epochs', train, valid)
+    return 'fastsgd_in_a_row, 330-288-10, two epochs', train, valid
 
-def to_99(quick):
+def conv_sprint(digits):
     "A small convolutional network, as in `tools/speed`: 8 and 24 kernels, one epoch of one cycle, AdamW, smoothing"
-    if get_digits().source != 'mnist': return [], ['time to 99 % is measured on MNIST only, which is not here']
-    split, valid = [(x.flatten(1), y) for x, y in standardized(get_digits())]
-    def train(seed):
+    split, valid = [(x.flatten(1), y) for x, y in standardized(digits)]
+    def train(seed, device='cpu'):
         torch.manual_seed(seed)
         model = nn.Sequential(nn.Unflatten(1, (1, 28, 28)), nn.Conv2d(1, 8, 5, stride=2), nn.ReLU(),
                               nn.Conv2d(8, 24, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(),
                               nn.Linear(384, 128), nn.ReLU(), nn.Linear(128, 10)).to(memory_format=torch.channels_last)
-        dls, smoothed = DataLoaders(DataLoader(split, 64, shuffle=True)), partial(F.cross_entropy, label_smoothing=0.05)
-        learn = Learner(dls, model, smoothed, opt_func=partial(torch.optim.AdamW, betas=(0.9, 0.99), fused=True))
+        dl = DataLoader(split, 64, shuffle=True, device=device)
+        smoothed = partial(F.cross_entropy, label_smoothing=0.05)
+        learn = Learner((dl, None), model.to(device), smoothed,
+                        opt_func=partial(torch.optim.AdamW, betas=(0.9, 0.99), fused=True))
         learn.fit(1, 0.008, cbs=ParamScheduler({'lr': combined_cos(0.3, 0.008/25, 0.008, 0.)}))
         return learn.model
-    return to_goal(quick, 0.99, 'fastsgd_learner, 8 and 24 kernels, one epoch', train, valid)
+    return 'fastsgd_learner, 8 and 24 kernels, one epoch', train, valid
+
+def sprints(digits): return {0.98: plain_sprint(digits), 0.99: conv_sprint(digits)}
+
+def to_98(quick):
+    if get_digits().source != 'mnist': return [], ['time to 98 % is measured on MNIST only, which is not here']
+    return to_goal(quick, 0.98, *plain_sprint(get_digits()))
+
+def to_99(quick):
+    if get_digits().source != 'mnist': return [], ['time to 99 % is measured on MNIST only, which is not here']
+    return to_goal(quick, 0.99, *conv_sprint(get_digits()))
 
 def loading(quick):
     "The images of MNIST again, decoded from their files with Pillow, and through `get_digits`, which keeps them"

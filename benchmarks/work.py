@@ -64,4 +64,5 @@ def n_right(scores, y):
 
 def accuracy_of(model, work):
     x, y = work.splits[1]
+    model.to(x.device) # fastai takes it to a graphics card by itself
     with torch.no_grad(): return n_right(model.eval()(x), y)

@@ -40,6 +40,7 @@ from fastsgd.tools.mapped import *
 from fastsgd.tools.calibration import *
 from fastsgd.tools.slopes import *
 from fastsgd.tools.speed import *
+from fastsgd.tools.rows import *
 from fastsgd.tools.side import *
 from fastsgd.tools.many import *
 from fastsgd.tools.rebuild import *

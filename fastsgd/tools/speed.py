@@ -97,20 +97,26 @@ def look_at_step(self:BackpropByHand):
     self.usual, self.dtype = type(self.learn) is Learner and _methods() == _as_taught, self.layers[0][0].weight.dtype
 
 @patch
-def lr_of_plain_step(self:BackpropByHand):
-    "The learning rate, if all that happens to a gradient is that `lr` times it is subtracted; else `None`"
+def plain_group(self:BackpropByHand):
+    "The optimizer's group, if nothing but `SGD` changes the weights, and all of them alike; else `None`"
     learn, opt = self.learn, self.learn.opt
     group, *others = opt.param_groups
     if type(opt) is not SGD or not self.usual: return None
     if not _parts.isdisjoint(vars(learn)) or not _parts.isdisjoint(vars(opt)): return None
-    if any([learn.listeners[True][e] for e in ('after_backward', 'before_step', 'after_step')]): return None
     if opt._optimizer_step_pre_hooks or opt._optimizer_step_post_hooks: return None # who wants to know of steps
     if _global_optimizer_pre_hooks or _global_optimizer_post_hooks: return None
     params = [p for layer, _ in self.layers for p in layer._parameters.values() if p is not None]
     if len({p.data_ptr() for p in params}) < len(params): return None # two layers share their weights
     ours = [p for p in params if p.requires_grad]
-    if others or group['mom'] or group['wd'] or [p for p in ours if p.grad is not None]: return None
-    return group['lr'] if {*ours} == {*group['params']} else None
+    if others or [p for p in ours if p.grad is not None]: return None
+    return group if {*ours} == {*group['params']} else None
+
+@patch
+def lr_of_plain_step(self:BackpropByHand):
+    "The learning rate, if all that happens to a gradient is that `lr` times it is subtracted; else `None`"
+    group, heard = self.plain_group(), self.learn.listeners[True]
+    if group is None or group['mom'] or group['wd']: return None
+    return None if heard['after_backward'] or heard['before_step'] or heard['after_step'] else group['lr']
 
 @patch
 def skip_step(self:BackpropByHand): del self.learn.step # the next one is the Learner's own again
