@@ -60,11 +60,12 @@ def all_batches(self:Learner, dl, stage):
     self(f'before_{stage}')
     first, device, batch = getattr(self.dl, 'first_batch', 0), self.device, None
     with torch.set_grad_enabled(self.training):
-        for self.iter, batch in enumerate(self.dl, first):
+        for self.iter, batch in self.numbered(first):
             is_there = type(o := next(iter(batch))) is torch.Tensor and o.device == device
             self.one_batch(batch if is_there else to_device(batch, device))
     require(first or batch, f'no batch to {stage} with: an iterator can be gone through only once')
     self(f'after_{stage}')
+Learner.numbered = lambda self, first=0: enumerate(self.dl, first) # batches, and which they are
 
 # %% ../nbs/11_learner.ipynb #38188421
 @patch
@@ -145,6 +146,5 @@ def fit(self:Learner,
         except CancelFitException: self('after_cancel_fit')
         except KeyboardInterrupt as e:
             self('after_cancel_fit')
-            place = f'interrupted in epoch {self.epoch}, batch {self.iter}'
-            raise Interrupted(str(e) or place) from None
+            raise Interrupted(str(e) or f'interrupted in epoch {self.epoch}, batch {self.iter}') from None
         finally: self('after_fit')

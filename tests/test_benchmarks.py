@@ -62,3 +62,40 @@ def test_goals_are_ratios_within_a_task(tasks):
     found = [tasks.row('import', who, [s], 1.) for who, s in (('torch', 1.), ('fastsgd.all', 1.04))]
     assert goals_table(rows + found).splitlines()[2:] == [
         '| times `import torch` that `import fastsgd.all` takes | ≤ 1.05 | 1.04 | reached |']
+
+def test_what_a_card_is_asked_runs_anywhere(tasks, capsys):
+    "The script for a graphics card does the same work on a processor"
+    from benchmarks import card
+    from fastsgd.data.digits import get_digits
+    digits, cpu = get_digits(source='mnist_5k'), torch.device('cpu')
+    ms = card.epochs(digits, cpu, True)
+    assert {*card.ways} < {*ms} and min(ms.values()) > 0
+    n, ratio = card.many(digits, cpu, True)
+    assert n == 8 and 0 < ratio
+    found = card.devices(digits, cpu, True)
+    assert {d['model'] for d in found} == {*card.recipes} and all(d['quicker'] == 'cpu' for d in found)
+    assert {*card.batch_sizes(digits, cpu, True)['cpu']} == {256, 4096}
+    trained = {name: way(tuple(t for t in (digits.train.x.flatten(1), digits.train.y)), 256)
+               for name, way in card.ways.items()}
+    first, *others = [torch.cat([p.detach().flatten() for p in net.parameters()]) for net in trained.values()]
+    for w in others: assert torch.allclose(first, w, atol=1e-5)
+
+def test_what_is_said_of_a_card(tasks, tmp_path, monkeypatch):
+    from benchmarks import card
+    rows = card.goals_table({'epoch': 5., 'many': 4.}).splitlines()[2:]
+    assert len(rows) == len(card.goals) and rows[0].endswith('| 5.00 | reached |')
+    assert rows[-1].endswith('| 4.00 | not reached |') and sum('| not measured |' in r for r in rows) == len(rows) - 2
+    assert 'NVIDIA H200' in card.section() and card.section() in (root/'benchmarks/results.md').read_text('utf-8')
+    said = tmp_path/'nvidia-smi'
+    said.write_text('#!/bin/sh\necho "NVIDIA H100, 570.1"\n')
+    said.chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path))
+    assert card.the_card(torch.device('cuda:0')) == 'NVIDIA H100, driver 570.1'
+    said.unlink()
+    assert card.the_card(torch.device('cuda:0')) == 'cuda:0'
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a graphics card')
+def test_without_a_card_a_sentence_says_so(tasks, monkeypatch):
+    from benchmarks import card
+    with pytest.raises(SystemExit, match="'cuda' cannot be used, here is: cpu .*--device cpu does the same work"):
+        card.main([])
