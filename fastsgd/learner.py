@@ -65,7 +65,6 @@ def all_batches(self:Learner, dl, stage):
             self.one_batch(batch if is_there else to_device(batch, device))
     require(first or batch, f'no batch to {stage} with: an iterator can be gone through only once')
     self(f'after_{stage}')
-Learner.numbered = lambda self, first=0: enumerate(self.dl, first) # batches, and which they are
 
 # %% ../nbs/11_learner.ipynb #38188421
 @patch
@@ -75,6 +74,7 @@ def do_epoch(self:Learner):
     if self.dls.valid is not None: self.all_batches(self.dls.valid, 'validate')
 
 # %% ../nbs/11_learner.ipynb #38188423
+Learner.numbered = lambda self, first=0: enumerate(self.dl, first) # batches, and which they are
 Learner.device = property(lambda self: next((p.device for p in self.model.parameters()), None))
 @patch(as_prop=True)
 def n_iter(self:Learner)->int: # How many batches there are; `None` where there is no telling
@@ -83,8 +83,7 @@ def n_iter(self:Learner)->int: # How many batches there are; `None` where there 
 @patch(as_prop=True)
 def pct_train(self:Learner)->float: return (self.epoch + (self.iter/self.n_iter if self.n_iter else 0))/self.n_epoch
 @patch
-def __repr__(self:Learner):
-    return f'Learner({self.model}, {self.loss_func}, cbs={[cb.name for cb in self.cbs]})'
+def __repr__(self:Learner): return f'Learner({self.model}, {self.loss_func}, cbs={[cb.name for cb in self.cbs]})'
 
 # %% ../nbs/11_learner.ipynb #53448e26
 def set_hyper(opt, name:str, value:float):
@@ -146,5 +145,6 @@ def fit(self:Learner,
         except CancelFitException: self('after_cancel_fit')
         except KeyboardInterrupt as e:
             self('after_cancel_fit')
-            raise Interrupted(str(e) or f'interrupted in epoch {self.epoch}, batch {self.iter}') from None
+            place = f'interrupted in epoch {self.epoch}, batch {self.iter}'
+            raise Interrupted(str(e) or place) from None
         finally: self('after_fit')

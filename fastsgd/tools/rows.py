@@ -32,7 +32,7 @@ class FixedSteps:
         n:int, # Steps
     ):
         self.layers, self.loss_func, self.opt, w = layers, loss_func, opt, layers[0][0].weight
-        self.tensors = [t.as_subclass(torch.Tensor) for t in tensors] # fastai has subclasses
+        self.tensors = [t.detach().as_subclass(torch.Tensor) for t in tensors] # fastai has subclasses
         self.places = torch.zeros(n, batch_size, dtype=torch.int64, device=w.device)
         self.losses, self.values = w.new_zeros(n), {k: w.new_zeros(n) for k in ('lr', 'mom', 'wd')}
         self.batch = [t.new_empty(batch_size, *t.shape[1:]) for t in self.tensors]
@@ -79,7 +79,8 @@ def update(self:FixedSteps, i, has_mom, has_wd):
 _books = {(Recorder, 'after_batch'), (ProgressCallback, 'after_batch'), (_StepCounter, 'after_batch'),
           (TerminateOnNaNCallback, 'after_loss'), (ParamScheduler, 'before_batch')}
 
-def _ways(): return DataLoader.__iter__, DataLoader.batches, DataLoader.create_batch, DataLoader.new_order
+def _ways():
+    return DataLoader.__iter__, DataLoader.batches, DataLoader.create_batch, DataLoader.new_order, Recorder.after_batch
 _as_taught = _ways()
 
 def _changed(dl, learn): # does somebody make batches, or go through them, in another way?
@@ -99,15 +100,17 @@ class StepsInARow(BackpropByHand):
 
     def numbered(self, first=0):
         "What the Learner goes through: the last batch, once all others have been learned from; or every batch"
-        learn, dl = self.learn, self.learn.dl
-        if not learn.training or isinstance(dl, DataLoader) and len(dl) == 1: return Learner.numbered(learn, first)
+        learn, dl, n = self.learn, self.learn.dl, (self.learn.n_iter or 0) - 1
+        if not (learn.training and n and self in learn.cbs): return Learner.numbered(learn, first)
         why = self.hindered(dl)
         if why and not (self.told or self.of_kind(LRFinder)): # which looks at each batch, of course
             warnings.warn(f'the steps are taken one by one, not in a row: {why}', stacklevel=2)
             self.told = True
-        if why: return Learner.numbered(learn, first)
-        dl.order, n = dl.new_order(), len(dl) - 1
-        self.take(dl, dl.order, n)
+        try: hypers = None if why else self.hypers_of(n)
+        except Exception: hypers = None # a schedule's: it shall raise in the step that it's about
+        if hypers is None: return Learner.numbered(learn, first)
+        dl.order = dl.new_order()
+        self.take(dl, dl.order, hypers)
         return enumerate(dl.batches(dl.order, n), n)
 
     def hindered(self, dl)->str: # `''` where nothing is in the way
@@ -132,11 +135,11 @@ class StepsInARow(BackpropByHand):
 
 # %% ../../nbs/tools/rows.ipynb #35f0c68d
 @patch
-def take(self:StepsInARow, dl, order, n):
-    "Take the first `n` steps of an epoch in this order, and tell those who keep books"
-    learn, (group,), done = self.learn, self.opt.param_groups, 0
+def take(self:StepsInARow, dl, order, hypers): # `lr`, `mom` and `wd` of each step
+    "Take the first steps of an epoch in this order, and tell those who keep books"
+    learn, (group,), n, done = self.learn, self.opt.param_groups, len(hypers), 0
     if order is None: order = torch.arange(dl.n, device=dl.tensors[0].device)
-    hypers, stops, counters = self.hypers_of(n), self.of_kind(TerminateOnNaNCallback), self.of_kind(_StepCounter)
+    stops, counters = self.of_kind(TerminateOnNaNCallback), self.of_kind(_StepCounter)
     steps = FixedSteps(self.layers, learn.loss_func, learn.opt, dl.tensors, dl.batch_size, n)
     steps.load(order[:n*dl.batch_size], hypers)
     try:
@@ -159,10 +162,12 @@ def hypers_of(self:StepsInARow, n):
     "Ask schedules beforehand: rate, momentum and decay of the next `n` steps; then all is as it was"
     (group,), counters, found = self.opt.param_groups, self.of_kind(_StepCounter), []
     before = {k: group[k] for k in ('lr', 'mom', 'wd')}, [cb.taken for cb in counters]
-    for self.learn.iter in range(n):
-        for cb in self.of_kind(ParamScheduler): cb.before_batch()
-        for cb in counters: cb.after_batch()
-        found.append({k: group[k] for k in before[0]})
-    group.update(before[0])
-    for cb, taken in zip(counters, before[1]): cb.taken = taken
+    try:
+        for self.learn.iter in range(n):
+            for cb in self.of_kind(ParamScheduler): cb.before_batch()
+            for cb in counters: cb.after_batch()
+            found.append({k: group[k] for k in before[0]})
+    finally:
+        group.update(before[0])
+        for cb, taken in zip(counters, before[1]): cb.taken = taken
     return found

@@ -30,7 +30,8 @@ def _cross_entropy_slope(preds, targs, label_smoothing=0.):
 def _mnist_slope(preds, targs): return mnist_loss(preds, targs), mnist_loss_slope(preds, targs)
 
 def _bce_slope(preds, targs):
-    return F.binary_cross_entropy_with_logits(preds, targs), (preds.sigmoid() - targs).div_(preds.numel())
+    slope = (preds.sigmoid() - targs.to(preds.dtype)).div_(preds.numel())
+    return F.binary_cross_entropy_with_logits(preds, targs), slope
 
 _slopes = {mnist_loss: _mnist_slope, cross_entropy: _cross_entropy_slope, F.cross_entropy: _cross_entropy_slope,
            F.binary_cross_entropy_with_logits: _bce_slope}
