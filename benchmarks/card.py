@@ -1,4 +1,5 @@
-"""On a graphics card: prints all figures, and writes them into `card.json`, which `results.md` and a notebook show:
+"""On a graphics card: prints all figures, and writes them into `card.json`, which `results.md` and a notebook show (it
+needs MNIST):
 
     python -m benchmarks gpu                 # some minutes, on a card
     python -m benchmarks gpu --device cpu    # the same work on a processor, as a trial; nothing is written

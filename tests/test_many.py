@@ -129,7 +129,7 @@ def any_width(): return simple_net(n_hidden=int(torch.randint(10, 1000, ())), n_
 
 @pytest.mark.parametrize('change, says', [
     (dict(make_model=any_width), 'networks of one shape'), (dict(make_model=norm), 'mean.*batch norm'),
-    (dict(make_model=dice), 'random numbers.*dropout'), (dict(make_model=ten()), 'function such as simple_net'),
+    (dict(make_model=dice), 'random numbers.*dropout'), (dict(make_model=ten()), 'function such as lambda: simple_net'),
     (dict(make_model=lambda: 5), 'must make networks'), (dict(make_model=nn.Identity), 'no parameters to train'),
     (dict(lrs=[]), 'lrs is empty'), (dict(seeds=()), 'seeds is empty'), (dict(lrs='0.1'), "a number, not '0.1'"),
     (dict(lrs=(0.1, None)), 'a number, not None'), (dict(seeds=0.5), 'a whole number'),

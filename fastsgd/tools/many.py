@@ -62,8 +62,9 @@ class ManyFits:
     def __repr__(self):
         best = self.means().sort_values('mean', na_position='first').iloc[-1]
         ended = f', {len(self.ended)} ended early'*bool(self.ended)
+        mom = f", mom {best['mom']:g}"*(len({t.mom for t in self.trainings}) > 1)
         return (f"{len(self.trainings)} trainings of {self.rows[-1]['epoch'] + 1} epochs{ended}; best mean "
-                f"{self.metric} {best['mean']:.4f} ({best['min']:.4f} to {best['max']:.4f}), at lr {best['lr']:g}")
+                f"{self.metric} {best['mean']:.4f} ({best['min']:.4f} to {best['max']:.4f}), at lr {best['lr']:g}{mom}")
 
 # %% ../../nbs/tools/many.ipynb #91463438
 @patch
@@ -84,7 +85,7 @@ def add_epoch(self:ManyFits, epoch, losses, sizes, measure): # Losses `[batches,
 def plot(self:ManyFits, ax=None, label:str=None): # Matplotlib axes; what the line is called
     "Plot the last metric against the learning rate: mean and range over the seeds, a dot for each; returns the axes"
     import matplotlib.pyplot as plt
-    ax, table = ax or plt.subplots(figsize=(6.5, 3.6))[1], self.table()
+    ax, table = ax or plt.subplots(figsize=(6.5, 3.6), layout='constrained')[1], self.table()
     last = table[table.epoch == table.epoch.max()]
     for mom, means in self.means().groupby('mom', dropna=False):
         name = label or (f'momentum {mom:g}' if table.mom.nunique() > 1 else 'mean')
@@ -164,11 +165,11 @@ def epochs(self:SideBySide, train, trainings, n_epoch, wd, one_cycle):
 
 # %% ../../nbs/tools/many.ipynb #fead31c0
 def fit_many(
-    make_model, # Makes a network: a function without arguments, such as `simple_net`
+    make_model, # Makes a network: a function without arguments, such as `lambda: simple_net(n_out=10)`
     dls, # Training batches by a `DataLoader` of images and targets as tensors, on any device; validation batches
     n_epoch:int, # How often to go through the training set
     lrs, # Learning rates; the largest of each cycle, if `one_cycle`
-    seeds, # Whole numbers: each gives other first weights, and another order if the loader shuffles
+    seeds, # Whole numbers, such as `range(5)`: each gives other first weights, and another order if the loader shuffles
     loss_func=cross_entropy, # Gives one number for predictions and targets of a batch, and of the validation set
     metric=accuracy, # Gives one number for predictions and targets of the validation set
     moms=None, # Momentums; 0 if `None`

@@ -127,7 +127,10 @@ def pick_device(name):
     try: return torch.Generator(name).device
     except (RuntimeError, AssertionError, ImportError, TypeError) as e:
         here = ', '.join(['cpu', *(f'cuda:{i}' for i in range(torch.cuda.device_count()))])
-        raise ValueError(f'device {name!r} cannot be used, here is: {here} ({str(e).splitlines()[0]})') from None
+        why = str(e)
+        try: torch.zeros(1, device=name)
+        except Exception as clearer: why = str(clearer) # where there is no driver
+        raise ValueError(f'device {name!r} cannot be used, here is: {here} ({why.splitlines()[0]})') from None
 
 @patch
 def device(self:Processes, device)->torch.device:

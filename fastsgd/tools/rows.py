@@ -14,11 +14,13 @@ from ..callback import batch_events
 from ..data.checks import require
 from ..dataloader import DataLoader
 from ..learner import Learner
+from ..losses import name_of
 from ..recorder import ProgressCallback, Recorder
 from ..schedule import LRFinder, ParamScheduler
 from .callbacks import TerminateOnNaNCallback, _StepCounter
 from .slopes import backward_pass, forward_pass, known_slope, loss_and_slope
 from .speed import BackpropByHand
+from ..training import SGD
 
 # %% ../../nbs/tools/rows.ipynb #507533d6
 class FixedSteps:
@@ -116,17 +118,18 @@ class StepsInARow(BackpropByHand):
     def hindered(self, dl)->str: # `''` where nothing is in the way
         "Why the steps can't be taken in a row"
         learn, tensors = self.learn, getattr(dl, 'tensors', None) or ()
-        if type(dl) is not DataLoader or len(tensors) != 2 or dl.batch_tfm or _changed(dl, learn):
-            return 'the batches are not, unchanged, those of a fastsgd DataLoader of images and targets'
-        x, w = tensors[0], self.layers[0][0].weight
-        if not known_slope(learn.loss_func): return 'there is no formula here for the slope of the loss'
-        if w.dtype not in (torch.float32, torch.float64): return f'the weights are {w.dtype}'
-        if x.ndim != 2 or (x.dtype, x.device) != (w.dtype, w.device):
-            return f'the images are {x.dtype} {list(x.shape)} on {x.device}, not rows of {w.dtype} on {w.device}'
         for cb in learn.cbs:
             heard = [e for e in batch_events if cb.own(e) and ((type(cb), e) not in _books or e in vars(cb))]
             if heard: return f'{type(cb).__name__} listens to each batch ({heard[0]})'
-        if self.plain_group() is None: return 'something besides SGD, one group of it, changes the weights'
+        if type(dl) is not DataLoader or len(tensors) != 2 or dl.batch_tfm or _changed(dl, learn):
+            return 'the batches are not, unchanged, those of a fastsgd DataLoader of images and targets'
+        x, w = tensors[0], self.layers[0][0].weight
+        if not known_slope(learn.loss_func): return f'there is no formula here for {name_of(learn.loss_func)}'
+        if w.dtype not in (torch.float32, torch.float64): return f'the weights are {w.dtype}'
+        if x.ndim != 2 or (x.dtype, x.device) != (w.dtype, w.device):
+            return f'the images are {x.dtype} {list(x.shape)} on {x.device}, not rows of {w.dtype} on {w.device}'
+        if type(learn.opt) is not SGD: return f"the optimizer is {type(learn.opt).__name__}, not fastsgd's SGD"
+        if self.plain_group() is None: return 'gradients are left over, weights are shared, or SGD has several groups'
         return 'they multiply 16-bit numbers' if self.low is not False and self.multiplies_low(x, dl.batch_size) else ''
 
     def multiplies_low(self, x, n):

@@ -166,7 +166,8 @@ def nets_for(
 )->list: # Networks, on the device of the images
     "A network for each seed, all of one shape; raises `ValueError` where they can't learn side by side"
     is_made = callable(make_model) and not isinstance(make_model, nn.Module)
-    require(is_made, f'make_model must be a function such as simple_net, not {make_model!r}', TypeError)
+    require(is_made, 'make_model must be a function such as lambda: simple_net(n_out=10), '
+            f'not a {type(make_model).__name__}', TypeError)
     nets = [torch.manual_seed(seed) and make_model() for seed in seeds]
     for net in nets: require(isinstance(net, nn.Module), f'make_model must make networks, not {net!r}', TypeError)
     require(len({*map(id, nets)}) == len(nets), 'make_model must make a new network each time, not give the same again')

@@ -52,8 +52,10 @@ class BackpropByHand(Callback):
             alone = getattr(vars(self.learn)[k], '__self__', None) is self and getattr(kind, k) is getattr(Learner, k)
             require(alone, f'backpropagation by hand has its own {k}, and so has another callback or your Learner')
         self.layers, parts = plain_layers(model), model if type(model) is nn.Sequential else [model]
+        kinds = {type(p): type(p).__name__ for p in parts}
+        odd = [name for kind, name in kinds.items() if kind not in (nn.Linear, nn.ReLU, nn.Sigmoid, nn.Tanh)]
         require(self.layers, 'backpropagation by hand needs linear layers with ReLU, sigmoid or tanh between them, '
-                f"not {', '.join(type(p).__name__ for p in parts)}: leave the callback out")
+                f"not {', '.join(odd or kinds.values())}: leave out {type(self).__name__}")
         require(all(map(no_hooks, {model, *parts})), 'backpropagation by hand passes by hooks, pruning and the like')
         self.look_at_step()
 
