@@ -11,7 +11,6 @@ import math, warnings
 import torch
 from fastcore.basics import patch
 from ..callback import batch_events
-from ..data.checks import require
 from ..dataloader import DataLoader
 from ..learner import Learner
 from ..losses import name_of
